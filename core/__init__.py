@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ProviderUnavailable,
         RateLimited,
         TooLarge,
+        Undecryptable,
     )
     from core.experiments.reports import ExperimentReport
     from core.keys.issuing import Allowance
@@ -69,7 +70,7 @@ _NAMES_OF = {
     "core.errors": (
         "AimmError AuthenticationError Blocked BudgetExceeded CapReached CircuitOpen Conflict ContextTooLong "
         "DamagedRecord DatabaseUnavailable Forbidden Interrupted InvalidRequest ModelNotFound NotFound Overloaded "
-        "ProviderError ProviderTimeout ProviderUnavailable RateLimited TooLarge"
+        "ProviderError ProviderTimeout ProviderUnavailable RateLimited TooLarge Undecryptable"
     ),
     "core.experiments.reports": "ExperimentReport",
     "core.keys.issuing": "Allowance",

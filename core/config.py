@@ -66,6 +66,8 @@ class Settings:
     alert_email, smtp_url: The person to whom alerts are mailed, and the server that mails them.
     metrics_folder: The folder in which the processes of one server share their figures for Prometheus;
         None = there is one process.
+    encryption_keys, encryption_key_file: The keys that vendors' keys are encrypted with in the database, or the file
+        that holds them (None = aimm.key beside the database); the first encrypts, all are tried to read.
     otel_endpoint, otel_headers: Address to which spans and metrics go (None = nowhere), and the headers sent along.
     otel_is_latest: Use the newest names of the GenAI conventions.
     sources: Variable -> where it was set, environment or .env; what is not set is not in it.
@@ -108,6 +110,8 @@ class Settings:
     otel_endpoint: str | None = _setting(None, read.endpoint, is_secret=True)
     otel_headers: Mapping[str, str] = _setting(dict, read.headers, is_secret=True)
     otel_service_name: str = _setting("aimm", Environment.text, "OTEL_SERVICE_NAME")
+    encryption_keys: tuple[str, ...] = _setting((), read.encryption_keys, is_secret=True)
+    encryption_key_file: Path | None = _setting(None, read.path, "AIMM_ENCRYPTION_KEY_FILE")
     otel_is_latest: bool = _setting(False, read.lists, _OPT_IN, "gen_ai_latest_experimental")
     sources: Mapping[str, str] = field(default_factory=dict)
 

@@ -17,6 +17,7 @@ from core.vendors import VENDORS
 
 logger = logging.getLogger(__name__)
 
+_FERNET = re.compile(r"[A-Za-z0-9_-]{43}=")
 _SERVER = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _ORIGIN = re.compile(r"(?!https://[^/]*:443$|http://[^/]*:80$)[a-z][a-z0-9+.-]*://[a-z0-9_.\-\[\]:]+")
 MIN_PASSWORD = 12
@@ -71,7 +72,7 @@ def servers(given: Environment) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in given.text("AIMM_SERVERS").replace(",", " ").split():
         name, _, address = part.partition("=")
-        if not _SERVER.fullmatch(name) or not _is_base(address):
+        if not _SERVER.fullmatch(name) or not is_base(address):
             raise InvalidRequest(
                 f"AIMM_SERVERS: {redact(part)[:80]!r} must look like vllm=http://localhost:8000/v1, the name in small"
                 " letters, digits, - and _"
@@ -116,6 +117,19 @@ def addresses(given: Environment) -> dict[str, str]:
     return {name: address for name, address in found.items() if address}
 
 
+def encryption_keys(given: Environment) -> tuple[str, ...]:
+    """The keys that vendors' keys are encrypted with, separated by commas or blanks, the newest first."""
+    found = tuple(given.text("AIMM_ENCRYPTION_KEY").replace(",", " ").split())
+    for key in found:
+        register_secret(key)
+        if not _FERNET.fullmatch(key):
+            raise InvalidRequest(
+                "AIMM_ENCRYPTION_KEY must be keys of 44 letters, digits, - and _, ending with =, separated by commas."
+                " Make one with: aimm vendors new-key"
+            )
+    return found
+
+
 def _key_name(server: str) -> str:
     return f"AIMM_SERVER_{server.upper().replace('-', '_')}_KEY"
 
@@ -136,7 +150,7 @@ def to_key(text: str | None, name: str = "The key") -> str | None:
 def _address(given: Environment, name: str) -> str | None:
     """A vendor's base address."""
     address = given.text(name)
-    if address and not _is_base(address):
+    if address and not is_base(address):
         raise InvalidRequest(
             f"{name} == {redact(address)[:80]!r}, must look like https://host or http://host:8000/v1,"
             " without user, ? and #"
@@ -154,7 +168,7 @@ def _is_address(text: str, schemes: Sequence[str] = ("http", "https")) -> bool:
         return False
 
 
-def _is_base(text: str) -> bool:
+def is_base(text: str) -> bool:
     """True for an address behind which paths can be put without a loss."""
     return _is_address(text) and not set("@?# ") & set(text)
 
@@ -192,7 +206,7 @@ def _ollama(text: str) -> str | None:
         host = f"127.0.0.1{host}"
     port = "" if found or re.search(r":\d+$", host) else ":11434"
     address = f"{scheme or 'http'}://{host}{port}{path and f'/{path}'}".rstrip("/")
-    if not _is_base(address):
+    if not is_base(address):
         raise InvalidRequest(f"OLLAMA_HOST == {redact(text)[:80]!r}, must look like host, host:11434 or https://host")
     return address
 

@@ -106,6 +106,12 @@ class Conflict(AimmError):
     code = "conflict"
 
 
+class Undecryptable(AimmError):
+    """A secret is on record and cannot be read with the keys that there are."""
+
+    code = "undecryptable"
+
+
 class DatabaseUnavailable(AimmError):
     """The records cannot be read or written just now; what was asked has not been done."""
 
@@ -165,6 +171,7 @@ class BudgetExceeded(AimmError):
             retry_after_s=retry_after_s,
         )
         self.budget = budget
+        self.is_of_deployment = False  # another deployment of the model may have money
         self.resets_at = resets_at
         self.reason = reason
 

@@ -35,6 +35,8 @@ from core.keys.requests import RequestKeeper
 from core.keys.service import KeyService
 from core.log.service import LogService
 from core.log.stored_responses import StoredResponses
+from core.models.cipher import Cipher
+from core.models.deployments import DeploymentService
 from core.models.scopes import budget_check
 from core.models.seen import SeenModels
 from core.models.service import ModelService
@@ -137,6 +139,9 @@ class ModelManager(CallMethods):
         )
         self._default_model = self.models.default
         self.vendors = VendorService(self._registry, self._loop)
+        cipher = Cipher.of(self.settings, self.database)
+        self.deployments = DeploymentService(*self._db, self._registry, self._loop, cipher)
+        self.deployments.refresh()
         self.seen_models = SeenModels(*self._db)
 
     def _open_calls(self) -> None:
@@ -244,6 +249,7 @@ class ModelManager(CallMethods):
         # Retention has a thread of its own: a round takes long, as it leaves the database to calls in between.
         threads = (jobs, (self.retention.tick,)) if takes_up else ()
         begun = [PeriodicJobs([as_system(job) for job in each]) for each in threads]
+        begun.append(PeriodicJobs((as_system(self.deployments.refresh),), every_s=LOOK_UP_S))
         if serves:
             begun.append(PeriodicJobs((as_system(self._look_up),), every_s=LOOK_UP_S))
         return begun

@@ -1,4 +1,4 @@
-"""The vendors of models: one entry says all that is particular to it, for all who need it. Pure data.
+"""The vendors of models, and the ways to ask them: one entry says all that is particular to each. Pure data.
 
 A vendor that speaks a wire which is known needs nothing else; one with a wire of its own has a builder in
 `core/providers/builders.py`.
@@ -101,3 +101,67 @@ VENDORS = {
 def named(name: str) -> VendorSpec | None:
     """The vendor that is meant by a word before a model's name, such as `google`."""
     return VENDORS.get(name) or next((spec for spec in VENDORS.values() if name in spec.aliases), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentKind:
+    """One way to ask a vendor's models.
+
+    name: In records.
+    label: For people.
+    vendor: Whose models it answers, where nothing else is said; empty = a vendor of the deployment's own name.
+    wire: The wire that it speaks.
+    url: Its base address, where none is given; `{region}` and `{project}` stand for what is given beside it.
+    example: An address as it may look, where one must be given.
+    key: What its key is, in words.
+    """
+
+    name: str
+    label: str
+    vendor: str
+    wire: str
+    url: str = ""
+    example: str = ""
+    key: str = "API key"
+
+
+DEPLOYMENT_KINDS = {
+    kind.name: kind
+    for kind in (
+        *(
+            DeploymentKind(name=spec.name, label=spec.label, vendor=spec.name, wire=spec.wire, url=spec.url)
+            for spec in VENDORS.values()
+            if not spec.is_local
+        ),
+        DeploymentKind(
+            name="server",
+            label="Server of OpenAI's API",
+            vendor="",
+            wire="openai",
+            example="https://llm.example.com/v1",
+        ),
+        DeploymentKind(
+            name="azure",
+            label="Azure OpenAI",
+            vendor="openai",
+            wire="openai",
+            example="https://my-resource.openai.azure.com",
+        ),
+        DeploymentKind(
+            name="bedrock",
+            label="Amazon Bedrock",
+            vendor="bedrock",
+            wire="openai",
+            url="https://bedrock-runtime.{region}.amazonaws.com/openai/v1",
+            key="Bedrock API key",
+        ),
+        DeploymentKind(
+            name="vertex",
+            label="Vertex AI",
+            vendor="gemini",
+            wire="gemini",
+            url="https://{region}-aiplatform.googleapis.com/v1/projects/{project}/locations/{region}/publishers/google",
+            key="API key, or the JSON of a service account's key",
+        ),
+    )
+}

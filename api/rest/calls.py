@@ -18,7 +18,7 @@ router = APIRouter(route_class=StrictRoute)
 generation_view = View(
     Generation,
     "id model response=text tokens=usage.total_tokens latency=latency_s ttft=ttft_s cost=cost_usd cost_status price_id"
-    " service_tier note? damaged usage finish_reason simulated=is_simulated",
+    " service_tier deployment? note? damaged usage finish_reason simulated=is_simulated",
     usage=tokens_view,
 )
 

@@ -177,7 +177,9 @@ def _refusal(admission: Admission, quote: Quote) -> BudgetExceeded:
     state = "is spent" if admission.left_nano == 0 else f"has ${left:.6f} left, and this call may cost ${worst:.6f}"
     text = f"The budget {budget.name!r} {state} (limit ${budget.limit_usd:f} {budget.period_text})."
     wait_s = (ends_at - now).total_seconds()
-    return BudgetExceeded(text, budget=budget.name, resets_at=resets_at, retry_after_s=wait_s)
+    exceeded = BudgetExceeded(text, budget=budget.name, resets_at=resets_at, retry_after_s=wait_s)
+    exceeded.is_of_deployment = budget.scope_kind == "deployment"
+    return exceeded
 
 
 def quote_for(bare: Quote, request: Request, model: Model, prices: Sequence[Price]) -> Quote:

@@ -4,16 +4,29 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
+from core import clock
 from core.calls.admission import Admitter
-from core.calls.breaker import Breakers
-from core.calls.call import Call, failure_of, is_billable
+from core.calls.breaker import Breakers, Name
+from core.calls.call import Call
+from core.calls.faults import failure_of, is_billable, is_down, is_of_deployment, may_move
 from core.calls.limits import Pacer
 from core.domain.generation import Chunk, Request
-from core.errors import AimmError, ProviderError, ProviderTimeout, RateLimited
+from core.errors import (
+    AimmError,
+    BudgetExceeded,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RateLimited,
+)
 from core.pricing.tokens import estimated_usage
 from core.providers.fitting import named_back, renamed
+
+if TYPE_CHECKING:
+    from core.providers.deployments.deployments import Deployments
 
 HELD_BYTES = 64 * 1024  # whoever sends more says something, if nothing that is read here, such as sounds
 MAX_ATTEMPTS = 5
@@ -29,13 +42,34 @@ class Times:
     deadline: float
 
 
+@dataclass(slots=True)
+class _Tried:
+    """The deployments of a model that a call has asked since it last waited.
+
+    checked: Those whose circuit let it pass, with their model.
+    suspects: Faults that its request may have caused itself; whoever answers it clears that up.
+    n_counted: How many attempts sent a count before the last one.
+    """
+
+    names: set[str] = field(default_factory=set)
+    checked: set[Name] = field(default_factory=set)
+    suspects: list[tuple[str, AimmError]] = field(default_factory=list)
+    n_counted: int = 0
+
+
 class Attempts:
-    def __init__(self, admitter: Admitter, breakers: Breakers, pacer: Pacer, timeout_s: float) -> None:
+    """Attempts at one model: at one of its deployments after the other, and again after a while."""
+
+    def __init__(
+        self, admitter: Admitter, deployments: "Deployments", breakers: Breakers, pacer: Pacer, timeout_s: float
+    ) -> None:
         self._admitter = admitter
+        self._deployments = deployments
         self._breakers = breakers
         self._pacer = pacer
         self._timeout_s = timeout_s
         self._rng = random.Random()
+        deployments.rests_until = self._rests_until
 
     async def run(self, call: Call, times: Times) -> None:
         """Bring the answer of the model that the call's state names into that.
@@ -43,45 +77,121 @@ class Attempts:
         Raises:
             AimmError: There is none, and trying again here makes no sense.
         """
-        request = await self._admitter.admitted(call, times.deadline)
-        assert call.state.model is not None  # noqa: S101 - set by the caller
-        name = call.state.model.provider, call.state.model.name  # after a downgrade, the other one
-        self._breakers.check(*name, call)
+        tried = _Tried()
         try:
-            await self._tried(call, request, name, times)
+            await self._run(call, times, tried)
         finally:
-            self._breakers.left(*name, call)
+            for name in tried.checked:
+                self._breakers.left(*name, call)
+
+    async def _run(self, call: Call, times: Times, tried: _Tried) -> None:
+        request = None
+        while True:
+            try:
+                if request is None:
+                    request = await self._admitter.admitted(call, times.deadline)
+            except BudgetExceeded as error:
+                if not error.is_of_deployment or not self._moved(call, error, times, tried):
+                    raise
+                continue
+            asked = call.state.provider
+            try:
+                return await self._once(call, request, times, tried)
+            except AimmError as error:
+                if call.state.has_output or not await self._prepared(call, request, error, times, tried):
+                    raise
+                # Another deployment, or money for an attempt that was billed, is admitted anew.
+                if call.state.provider is not asked or call.state.usages or call.state.lost:
+                    request = None
 
     async def read(self, call: Call, request: Request) -> None:
         """Bring an answer in for which nobody is waited. Raises: AimmError, or what its provider's session does."""
         call.state.begin_attempt()
         await self._attempt(call, request, time.monotonic() + self._timeout_s, None)
 
-    async def _tried(self, call: Call, request: Request, name: tuple[str, str], times: Times) -> None:
+    async def _once(self, call: Call, request: Request, times: Times, tried: _Tried) -> None:
+        """One attempt. Raises: AimmError"""
         state = call.state
-        while True:
-            await self._pace(call, name, times.first_by)
-            state.begin_attempt()
-            n_counted = len(state.usages)
-            try:
-                await self._timed(call, request, times)
-            except AimmError as error:
-                if not (isinstance(error, ProviderTimeout) and state.has_output):  # a long answer is no fault
-                    self._breakers.failed(*name, error, call)
-                if state.finish_reason is not None:
-                    return  # the answer was whole before the connection broke
-                state.causes.append(error.code)
-                wait_s = wait_before_retry_s(error, state.n_attempts, times.first_by - time.monotonic(), self._rng)
-                if wait_s is None or state.has_output:
-                    raise
-                if is_billable(error) and len(state.usages) == n_counted:
-                    state.lost.append(estimated_usage(request, ""))
-                await _wait(call, wait_s, f"{error.message} Trying again in {wait_s:.1f} s.")
-                if state.usages or state.lost:  # this attempt was billed: the next one needs money of its own
-                    request = await self._admitter.admitted(call, times.deadline)
-            else:
-                self._breakers.succeeded(*name, call)
-                return
+        assert state.provider is not None and state.model is not None  # noqa: S101 - set by the caller
+        name = state.provider.deployment or state.model.provider, state.model.name  # after a downgrade, the other one
+        others = not state.is_bound and self._deployments.has_several(state.model)
+        tried.n_counted = len(state.usages)
+        if name not in tried.checked:
+            is_last = others and self._deployments.soonest(state.model, but={*tried.names, name[0]})[1] != 0
+            self._breakers.check(*name, call, is_last=is_last)
+            tried.checked.add(name)
+        await self._pace(call, name, times.first_by)
+        state.begin_attempt()
+        try:
+            await self._timed(call, request, times)
+        except AimmError as error:
+            self._failed(call, error, name, tried if others else None)
+            if state.finish_reason is not None:
+                return  # the answer was whole before the connection broke
+            state.causes.append(f"{error.code} at {name[0]}" if others else error.code)
+            raise
+        self._breakers.succeeded(*name, call)
+        for deployment, fault in tried.suspects:  # the same request is answered here, so the fault was theirs
+            self._breakers.rest(deployment, name[1], fault, self._deployments.rest_s(deployment))
+
+    def _failed(self, call: Call, error: AimmError, name: Name, tried: _Tried | None) -> None:
+        """Let the model's deployment rest, or note that it failed. tried: None = no other has the model."""
+        if isinstance(error, ProviderTimeout) and call.state.has_output:
+            return None  # a long answer is no fault
+        is_theirs = is_of_deployment(error)
+        if tried is None or not (is_theirs or isinstance(error, ProviderError)):
+            return self._breakers.failed(*name, error, call)
+        if is_theirs or is_down(error):
+            return self._breakers.rest(*name, error, self._deployments.rest_s(name[0]))
+        tried.suspects.append((name[0], error))
+        return self._breakers.failed(*name, error, call)
+
+    async def _prepared(self, call: Call, request: Request, error: AimmError, times: Times, tried: _Tried) -> bool:
+        """Prepare the next attempt: at another deployment at once, or after a while; False = it makes no sense."""
+        state = call.state
+        others = not state.is_bound and state.model is not None and self._deployments.has_several(state.model)
+        is_lost = is_billable(error) and len(state.usages) == tried.n_counted and state.n_attempts > 0
+        if others and may_move(error) and state.n_attempts < MAX_ATTEMPTS and self._moved(call, error, times, tried):
+            state.lost += [estimated_usage(request, "")] if is_lost else []
+            return True
+        if others and state.model is not None and isinstance(error, RateLimited | ProviderUnavailable):
+            _, soonest_us = self._deployments.soonest(state.model, call.origin.unit_of(call.request))
+            if soonest_us:
+                error.retry_after_s = max(0.05, (soonest_us - clock.now_us()) / 1e6)
+        wait_s = wait_before_retry_s(error, state.n_attempts, times.first_by - time.monotonic(), self._rng)
+        if wait_s is None:
+            return False
+        state.lost += [estimated_usage(request, "")] if is_lost else []
+        await _wait(call, wait_s, f"{error.message} Trying again in {wait_s:.1f} s.")
+        if others and state.model is not None:
+            tried.names.clear()
+            tried.checked.clear()
+            provider, _ = self._deployments.soonest(state.model, call.origin.unit_of(call.request))
+            if provider is not None:
+                state.turn_to(provider, state.model)
+        return True
+
+    def _moved(self, call: Call, error: AimmError, times: Times, tried: _Tried) -> bool:
+        """Turn to another deployment of the model; False = there is none that does not rest, or no time."""
+        state = call.state
+        if state.provider is None or state.model is None or state.is_bound or times.first_by <= time.monotonic():
+            return False
+        tried.names.add(state.provider.deployment)
+        if not self._deployments.has_several(state.model):
+            return False
+        other, rests_until = self._deployments.soonest(state.model, call.origin.unit_of(call.request), tried.names)
+        if other is None or rests_until:
+            return False
+        if isinstance(error, BudgetExceeded):
+            state.notes.append(f"{error.message} {other.deployment} was asked instead of {state.provider.deployment}.")
+        state.turn_to(other, state.model)
+        return True
+
+    def _rests_until(self, deployment: str, model: str) -> int:
+        """See RestsUntil; a deployment that has said that it is full rests too."""
+        if self._pacer.is_full(deployment, model):
+            return max(self._breakers.rests_until(deployment, model), clock.now_us() + 1)
+        return self._breakers.rests_until(deployment, model)
 
     async def _pace(self, call: Call, name: tuple[str, str], first_by: float) -> None:
         """Wait until the vendor says that there is room."""
@@ -127,7 +237,7 @@ class Attempts:
             async for chunk in stream:
                 if chunk.quota is not None:
                     state.told = chunk.quota.headers
-                    self._pacer.heard(state.model.provider, state.model.name, chunk.quota)
+                    self._pacer.heard(state.provider.deployment, state.model.name, chunk.quota)
                 chunk = named_back(chunk, names)
                 is_raw = is_raw or chunk.raw is not None
                 if not has_begun:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from core import clock
+from core.calls.faults import failure_of, is_billable
 from core.calls.limits import FREE, Pass
 from core.calls.origin import Origin
 from core.calls.view import CallView
@@ -20,7 +21,7 @@ from core.domain.experiment import Assignment
 from core.domain.generation import Chunk, FinishReason, Generation, Model, Request, Status, ToolDelta, Usage
 from core.domain.message import ToolCall
 from core.domain.operation import WRITING
-from core.errors import AimmError, Blocked, ProviderError, ProviderUnavailable, Upstream
+from core.errors import AimmError, Blocked, ProviderError
 from core.formats.text import mended
 from core.pricing.tokens import at_least
 from core.providers.base import Provider
@@ -202,6 +203,7 @@ class Call:
 class ModelAnswer:
     """The answer of one model, whole, in part or none, and what may be billed for it. Times in seconds.
 
+    deployment: Of the provider.
     error: Why there is no whole answer.
     is_stopped: Its caller stopped it.
     is_waiting: It lay between two attempts then.
@@ -215,6 +217,7 @@ class ModelAnswer:
 
     created_at: datetime
     provider: str
+    deployment: str
     model: Model | None
     text: str
     thinking: str
@@ -296,6 +299,7 @@ class Accumulator:
 
     See ModelAnswer for the other fields.
 
+    is_bound: No other deployment may answer.
     waiting: The reason why nothing happens just now.
     digest: The name by which the answer may be cached.
     chunks: All of them, where they are to be cached.
@@ -312,6 +316,7 @@ class Accumulator:
     answerer: Answerer = Answerer()
     provider: Provider | None = None
     model: Model | None = None
+    is_bound: bool = False
     waiting: str = ""
     is_stopped: bool = False
     digest: str = ""
@@ -368,9 +373,9 @@ class Accumulator:
             found.append(ToolCall(call_id, name, mended(arguments), signature))
         return tuple(found)
 
-    def turn_to(self, provider: Provider, model: Model) -> None:
-        """Turn to a model: the first, a fallback, or the one of a downgrade."""
-        self.provider, self.model = provider, model
+    def turn_to(self, provider: Provider, model: Model, *, is_bound: bool = False) -> None:
+        """Turn to a model: the first, a fallback, or the one of a downgrade; or to another deployment of it."""
+        self.provider, self.model, self.is_bound = provider, model, is_bound
         self.answerer = replace(self.answerer, model=model, wires=provider.wires)
 
     def fall_back(self, note: str) -> None:
@@ -437,27 +442,13 @@ class Accumulator:
         return ModelAnswer(
             **taken,
             provider=self.provider.name if self.provider else "unknown",
+            deployment=self.provider.deployment if self.provider else "",
             is_hit=self.answerer.is_hit,
             latency_s=self.elapsed_s(),
             ttft_s=self.ttft_s(),
             is_waiting=bool(self.waiting),
             error=error,
         )
-
-
-def failure_of(finish_reason: FinishReason | None, reason: str | None, *, has_output: bool) -> AimmError | None:
-    """The error of an answer that its vendor ended in order and that is none: nothing said, a tool not called."""
-    if finish_reason != "error" and (finish_reason != "other" or has_output):
-        return None
-    error = ProviderError(f"The model's answer ended as {reason}.", hint="Try again, or take another model.")
-    error.is_retryable = False  # it is charged for, so whether to ask again is the caller's choice
-    error.upstream = Upstream(200, (reason or "").partition(":")[0], message=error.message)
-    return error
-
-
-def is_billable(error: AimmError | None) -> bool:
-    """Tell whether an attempt that ended so, without any count, may be billed: it was begun, and then broke."""
-    return isinstance(error, ProviderError) and not isinstance(error, ProviderUnavailable)
 
 
 def _called_with(tool_calls: tuple[ToolCall, ...]) -> str:

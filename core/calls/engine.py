@@ -110,7 +110,7 @@ class CallEngine:
         self._limits = limits
         self._cache = cache
         self._admitter = Admitter(registry, ledger, prices, timeout_s)
-        self._attempts = Attempts(self._admitter, breakers, Pacer(), timeout_s)
+        self._attempts = Attempts(self._admitter, registry.deployments, breakers, Pacer(), timeout_s)
         self.recorder = Recorder(writer, ledger, prices, log_content)
         self._calls: dict[str, Call] = {}
         self._lock = threading.Lock()
@@ -195,11 +195,11 @@ class CallEngine:
                 raise
         return estimated_usage(sent, "").input_tokens, False
 
-    def forget_response(self, vendor: str, response_id: str) -> None:
-        """Let a vendor delete an answer that it keeps. Raises: AimmError"""
+    def forget_response(self, deployment: str, response_id: str) -> None:
+        """Let a vendor delete an answer that it keeps at a deployment. Raises: AimmError"""
 
         async def forget() -> None:
-            provider, _ = await self._registry.resolve(f"{vendor}/any")
+            provider, _ = await self._registry.resolve(f"{deployment}/any", exactly=True)
             if (delete := getattr(provider, "forget_response", None)) is not None:
                 await delete(response_id)
 
@@ -391,11 +391,16 @@ class CallEngine:
         """Let one model answer. n_left: How many may still, this one included. Raises: AimmError."""
         state, now = call.state, time.monotonic()
         deadline = state.started_at + self._timeout_s
-        provider, model = await self._registry.resolve(name)
+        provider, model = await self._registry.resolve(name, call.origin.unit_of(call.request))
         check_parameters(call.request, model)
+        is_bound, native = self._registry.deployments.is_bound(name), call.request.native
+        if not is_bound and native is not None and native.kept_by:
+            # What it goes on from is kept at one deployment; another can only go on where the texts are here too.
+            is_bound = native.is_unread
+            provider = self._registry.deployments.holding(model, native.kept_by, needed=is_bound) or provider
         if call.request.native_for("responses") is not None and (learn := getattr(provider, "learn_wires", None)):
             await learn()  # of servers that speak OpenAI's wire some know only chat
-        state.turn_to(provider, model)
+        state.turn_to(provider, model, is_bound=is_bound)
         # Where a caller's texts must not be written down, no response is cached either.
         is_text = call.request.operation in ("chat", "embeddings")
         if call.origin.cache_s and is_text and self.recorder.kept(call.origin) == "full":

@@ -183,6 +183,11 @@ class Pacer:
     def __init__(self) -> None:
         self._rooms: dict[tuple[str, str], _Room] = {}
 
+    def is_full(self, deployment: str, model: str) -> bool:
+        """Tell whether a request would have to wait."""
+        room, now = self._rooms.get((deployment, model)), time.monotonic()
+        return room is not None and room.remaining <= 0 and now < min(room.until, room.asks_at)
+
     def wait_s(self, provider: str, model: str) -> float:
         """Seconds until a request may be sent; 0 = now, and it is counted."""
         room = self._rooms.get((provider, model))

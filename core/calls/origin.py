@@ -62,6 +62,14 @@ class Origin:
             object.__setattr__(self, "key_id", self.key.id)
             object.__setattr__(self, "tags", tuple(dict.fromkeys((*self.key.tags, *self.tags))))
 
+    def unit_of(self, request: Request) -> str:
+        """The conversation of a request, as far as that can be told: one deployment has cached what was before."""
+        native = request.native
+        said = self.session_id or (native.body.get("prompt_cache_key") if native is not None else "")
+        if isinstance(said, str) and said:
+            return said
+        return request.messages[0].text if len(request.messages) > 1 else ""
+
     def problem(self) -> str:
         """The first thing that is wrong with it, in words; empty = nothing."""
         if len(self.user_id) > 500 or not is_storable(self.user_id):

@@ -191,6 +191,7 @@ def generation_of(call: Call, answer: ModelAnswer, price: Price | None, kept: Lo
         **same,
         id=call.id,
         request_model=answer.model.name if answer.model else call.request.model,
+        deployment="" if answer.is_hit or answer.deployment == answer.provider else answer.deployment,
         response_model=storable(answer.response_model) if answer.response_model else None,
         note=storable(" ".join(notes)),
         status=status,

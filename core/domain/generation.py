@@ -20,10 +20,11 @@ Status = Literal["ok", "truncated", "stopped", "blocked", "error"]
 Source = Literal["playground", "workflow", "compare", "experiment", "api", "python", "cli", "evaluation", "demo"]
 CostStatus = Literal["priced", "estimated", "unknown", "cached"]
 Wire = Literal["openai", "responses", "gemini", "anthropic", "prompt"]  # the last: of no vendor
-MAX_TOKENS = 10_000_000
 THINKING_LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 SERVICE_TIERS = ("standard", "batch", "flex", "priority", "fast")
 
+MAX_TOKENS, MAX_FALLBACKS, MOST_ANSWERS = 10_000_000, 5, 128  # of an answer; of a call; at once
+MAX_CACHE_S = 30 * 86_400  # of a response
 # Of each number: whether it is a whole one, the least and the most.
 _LIMITS: dict[str, tuple[bool, float, float]] = {
     "temperature": (False, 0, 2), "top_p": (False, 0, 1), "max_tokens": (True, 1, MAX_TOKENS),
@@ -31,7 +32,6 @@ _LIMITS: dict[str, tuple[bool, float, float]] = {
     "frequency_penalty": (False, -2, 2), "presence_penalty": (False, -2, 2), "top_k": (True, 0, 10_000_000),
     "dimensions": (True, 1, 1_000_000),
 }  # fmt: skip
-MAX_FALLBACKS, MOST_ANSWERS, MAX_CACHE_S = 5, 128, 30 * 86_400  # of a call; at once; of a response
 CONTRADICTORY = "The vendor's counts contradict each other."  # the note of a call whose cost stays unknown
 # The note of a call whose cost is unknown and, once it is known, will be an estimate.
 ESTIMATED = "No final token count came: the tokens are our own estimate, or a lower bound."
@@ -148,7 +148,7 @@ class Native:
     is_bound: The vendor refuses it under another system prompt.
     whole: The body with what it only refers to, from our own records; None = it refers to nothing, or to what is
         not there.
-    kept_by: The provider that has kept all it refers to.
+    kept_by: The deployment that has kept all it refers to.
     is_unread: It refers to what only its vendor can read, of a length that nobody here knows.
     upload: The request as a form, where it came as one; `body` are the fields of it.
     """
@@ -254,8 +254,7 @@ class Usage:
 
     def __add__(self, other: "Usage") -> "Usage":
         counts = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
-        names = (*self.more, *(name for name in other.more if name not in self.more))
-        more = {name: self.more.get(name, 0) + other.more.get(name, 0) for name in names}
+        more = {name: self.more.get(name, 0) + other.more.get(name, 0) for name in {**self.more, **other.more}}
         charges = [usage.charged_usd for usage in (self, other) if usage.charged_usd is not None]
         return Usage(**counts, more=more, charged_usd=sum(charges, Decimal(0)) if charges else None)
 
@@ -372,7 +371,7 @@ class Generation:
     usages: The usage of each billed attempt, where there were several: tiers are per request.
     note: Events on its way, e.g. that a budget chose another model.
     prompt_version: The prompt that its first turns are of, such as support@7; empty = of none that is kept here.
-    session_id: The conversation or run that the caller counts it to; empty = not said.
+    session_id, deployment: The caller's conversation; where its vendor was asked, if not as the environment says.
     tools, tool_calls: The tools offered, and the model's calls of them.
     damaged: The fields that cannot be read in the database; they are empty here.
     """
@@ -406,6 +405,7 @@ class Generation:
     note: str = ""
     prompt_version: str = ""
     session_id: str = ""
+    deployment: str = ""
     text: str = ""
     thinking: str = ""
     messages: tuple[Message, ...] = ()

@@ -146,7 +146,7 @@ class Conversation(NamedTuple):
     """The input of a request to Responses, with all that it refers to.
 
     items: None = some of it is not here.
-    kept_by: The provider that holds all it refers to; empty = it refers to nothing, or several do.
+    kept_by: The deployment that holds all it refers to; empty = it refers to nothing, or several do.
     """
 
     items: list[dict[str, Any]] | None

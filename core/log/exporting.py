@@ -45,6 +45,7 @@ COLUMNS: dict[str, _Column] = {
     "model": _Column("text", _of("request_model")),
     "response_model": _Column("text", _of("response_model")),
     "vendor": _Column("text", _of("provider")),
+    "deployment": _Column("text", _of("deployment")),
     "source": _Column("text", _of("source")),
     "simulated": _Column("flag", _of("is_simulated")),
     "error": _Column("text", _of("error_class")),

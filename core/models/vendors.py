@@ -20,6 +20,11 @@ class VendorService:
         return self._registry.names
 
     @property
+    def given(self) -> list[str]:
+        """The vendors and servers that the environment names."""
+        return self._registry.given
+
+    @property
     def has_key(self) -> bool:
         """True where Gemini has a key; its models are asked where none is named."""
         return self._registry.has("gemini")

@@ -303,14 +303,16 @@ class KeyCheck(NamedTuple):
 
 
 class Provider(Protocol):
-    """A vendor or server that answers.
+    """A vendor or server that answers, at one of its deployments.
 
+    deployment: Its name; the environment's has its vendor's.
     wires: The wires it speaks, its usual one first; a request that came in one of them is sent on as it came.
     operations: What can be asked of it.
     gives_several: Whether it gives several answers to one conversation.
     """
 
     name: str
+    deployment: str
     wires: tuple[str, ...]
     operations: frozenset[Operation]
     gives_several: bool

@@ -11,6 +11,7 @@ from typing import IO, Any, Literal, NamedTuple, Self
 
 from core.formats import strict_json as json
 from core.formats.lines import LineSplitter
+from core.providers.http.addressing import Addressing
 from core.providers.http.client import HttpVendor
 from core.providers.http.errors import UNREADABLE
 from core.providers.http.session import Body, Session
@@ -137,10 +138,22 @@ class BatchApi(ABC):
 
 
 class Carried:
-    """A provider on HTTP. batches: Its own; None = it has none."""
+    """A provider on HTTP. batches: Its own; None = it has none. deployment: See Provider."""
 
+    deployment: str
     _http: HttpVendor
     batches: BatchApi | None = None
+
+    def reach(self, addressing: Addressing, http: HttpVendor | None = None) -> None:
+        """Ask by this addressing, and where connections are named by those; their vendor has no batches known here."""
+        if http is not None:
+            self._http, self.batches = http, None
+        self._http.addressing = addressing
+
+    def call(self, deployment: str) -> None:
+        """Take the name of a deployment, which errors tell too."""
+        self.deployment = deployment
+        self._http.call(f"{self._http.label} ({deployment})")
 
     def over(self, session: Session) -> Self:
         """The same provider over another session."""

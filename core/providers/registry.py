@@ -3,17 +3,16 @@
 import asyncio
 import difflib
 import re
-from pathlib import Path
+from collections.abc import Mapping
 
-from core.config import DEFAULT_FAMILIES_FILE, Settings
+from core.config import Settings
 from core.domain.generation import Model
 from core.errors import AuthenticationError, ModelNotFound
 from core.pricing.catalogue import normalise
 from core.providers.base import KeyCheck, Provider
-from core.providers.builders import Vendor, build, build_server
-from core.providers.families import Families
+from core.providers.deployments.deployments import Deployments, checked
+from core.providers.deployments.pool import VendorPool
 from core.providers.gemini import provider as gemini
-from core.providers.http.network import Network
 from core.providers.simulated import MODELS as SIMULATED
 from core.providers.simulated import SimulatedProvider
 from core.vendors import VENDORS
@@ -34,25 +33,21 @@ class Registry:
         self._simulated = SimulatedProvider(
             speed=settings.simulated_speed if simulated_speed is None else simulated_speed
         )
-        self._addresses = dict(settings.addresses)
-        self._network = Network(allows_link_local=settings.allows_link_local, proxies=settings.proxies)
-        file = settings.families_file
-        self._families = Families(file, is_optional=file == Path(DEFAULT_FAMILIES_FILE))
-        self._vendors: dict[str, Vendor] = {}
-        for name in VENDORS:
-            if key := settings.keys.get(name):
-                self.set_key(name, key)
-        for name, address in settings.servers.items():
-            self._vendors[name] = self._told(build_server(name, address, settings.keys.get(name), self._network))
-        for spec in VENDORS.values():
-            if spec.is_local and (self._addresses.get(spec.name) or settings.finds_local):
-                self.set_key(spec.name, "")
-                self._vendors[spec.name].is_guest = not self._addresses.get(spec.name)
+        self.deployments = Deployments(settings)
+
+    @property
+    def _vendors(self) -> Mapping[str, VendorPool]:
+        return self.deployments.pools
 
     @property
     def names(self) -> list[str]:
         """The vendors that are set up."""
         return list(self._vendors)
+
+    @property
+    def given(self) -> list[str]:
+        """The vendors and servers that the environment names, or a key of this process."""
+        return self.deployments.given
 
     def has(self, vendor: str) -> bool:
         return vendor in self._vendors
@@ -60,45 +55,46 @@ class Registry:
     @property
     def list_error(self) -> str:
         """The reason why a vendor's model list could not be read; empty when all could."""
-        return " ".join(vendor.error for vendor in self._vendors.values() if vendor.error)
+        return " ".join(each.error for each in self.deployments.in_use() if each.error)
 
     @property
     def list_problems(self) -> dict[str, KeyCheck]:
-        """By vendor, what kept its model list from being read; those are left out whose list was read."""
-        return {name: vendor.problem for name, vendor in self._vendors.items() if vendor.problem is not None}
+        """By deployment, what kept its model list from being read; those are left out whose list was read."""
+        return {each.name: each.problem for each in self.deployments.in_use() if each.problem is not None}
 
     @property
     def takes_any(self) -> bool:
         """True where a server of one's own is set up: it may answer a name that is in no list."""
         return any(
-            not (name in VENDORS and VENDORS[name].prefixes) and not vendor.is_guest
-            for name, vendor in self._vendors.items()
+            not (name in VENDORS and VENDORS[name].prefixes) and not pool.is_guest
+            for name, pool in self._vendors.items()
         )
 
     def set_key(self, vendor: str, key: str) -> None:
-        self._vendors[vendor] = self._build(vendor, key)
+        """Use a key in this process, as if the environment had named it."""
+        self.deployments.give(vendor, key)
 
     async def check_key(self, vendor: str, key: str) -> KeyCheck:
         """Try a key without keeping it."""
-        made = self._build(vendor, key)
-        try:
-            return await made.provider.check()  # type: ignore[no-any-return]  # each provider's check gives one
-        finally:
-            await made.provider.close()
+        return await checked(self.deployments.of_vendor(vendor, key))
 
-    async def check(self, vendor: str) -> KeyCheck:
-        """Try a vendor as it is set up."""
-        if vendor not in self._vendors:
-            return KeyCheck("missing", f"{vendor} is not set up.")
-        return await self._vendors[vendor].provider.check()  # type: ignore[no-any-return]
+    async def check(self, name: str) -> KeyCheck:
+        """Try a deployment as it is set up; the environment's has its vendor's name."""
+        found = self.deployments.named(name)
+        if found is None:
+            return KeyCheck("missing", f"{name} is not set up.")
+        return await found.provider.check()  # type: ignore[no-any-return]  # each provider's check gives one
 
     async def models(self, wait_s: float | None = None) -> list[Model]:
         """Vendors' models first, then the simulated ones. wait_s: After so long, without vendors that are silent."""
         lists = await asyncio.gather(*(vendor.models(wait_s) for vendor in self._vendors.values()))
         return [*(model for found in lists for model in found), *SIMULATED.values()]
 
-    async def resolve(self, name: str) -> tuple[Provider, Model]:
-        """The provider that answers for a model name; `vendor/model` and `vendor:model` name it themselves.
+    async def resolve(self, name: str, unit: str = "", *, exactly: bool = False) -> tuple[Provider, Model]:
+        """The provider that answers for a model name; `vendor/model` and `deployment/model` name it themselves.
+
+        unit: See VendorPool.pick.
+        exactly: A name before the model is a deployment's, also where a vendor has the same.
 
         Raises:
             ModelNotFound: No provider has it. AuthenticationError: its provider has no key.
@@ -109,20 +105,18 @@ class Registry:
             )
         if name in SIMULATED:
             return self._simulated, SIMULATED[name]
-        for mark in "/:":
-            vendor, found, rest = name.partition(mark)
-            if found and vendor in self._vendors:
-                return self._vendors[vendor].provider, self._vendors[vendor].model(_bare(vendor, rest))
+        if (named := self._by_prefix(name, unit, exactly=exactly)) is not None:
+            return named
         bare = normalise(name)
         for spec in VENDORS.values():
             if bare.startswith(spec.prefixes) and spec.name in self._vendors:
-                return self._vendors[spec.name].provider, self._vendors[spec.name].model(bare)
+                return self._picked(self._vendors[spec.name], bare, unit)
         for wait_s in (0, None):
             known = await self.models(wait_s)
-            for each in self._vendors.values():
-                listed = next((model for model in each.listed if model.name in (name, bare)), None)
+            for pool in self._vendors.values():
+                listed = next((model for model in pool.listed if model.name in (name, bare)), None)
                 if listed is not None:
-                    return each.provider, listed
+                    return self._picked(pool, listed.name, unit)
         self._refuse_without_key(bare)
         names = [model.name for model in known]
         close = difflib.get_close_matches(name[:80], names, n=1)
@@ -137,18 +131,22 @@ class Registry:
         return gemini.default_model(names) if names else "sim-fast"
 
     async def close(self) -> None:
-        for vendor in self._vendors.values():
-            if vendor.listing is not None:
-                vendor.listing.cancel()
-            await vendor.provider.close()
+        await self.deployments.close()
 
-    def _build(self, vendor: str, key: str) -> Vendor:
-        return self._told(build(VENDORS[vendor], key, self._addresses.get(vendor), self._network))
+    def _by_prefix(self, name: str, unit: str, *, exactly: bool) -> tuple[Provider, Model] | None:
+        """The provider that is named before a model; None = none that is set up."""
+        for mark in "/:":
+            before, found, rest = name.partition(mark)
+            one = self.deployments.named(before) if exactly else self.deployments.bound(before)
+            if found and one is not None:
+                return one.provider, one.model(_bare(one.provider.name, rest))
+            if found and before in self._vendors and not exactly:
+                return self._picked(self._vendors[before], _bare(before, rest), unit)
+        return None
 
-    def _told(self, vendor: Vendor) -> Vendor:
-        """The vendor with the families of models as the team has them."""
-        vendor.provider.families = self._families
-        return vendor
+    def _picked(self, pool: VendorPool, model: str, unit: str) -> tuple[Provider, Model]:
+        found = self.deployments.pick(pool, model, unit)
+        return found.provider, found.model(model)
 
     def _refuse_without_key(self, bare: str) -> None:
         for spec in VENDORS.values():

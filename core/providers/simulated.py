@@ -60,6 +60,7 @@ class SimulatedProvider:
     """Models that answer without a vendor. speed: Times as fast as life; 0 = no waiting at all."""
 
     name = "simulated"
+    deployment = ""
     wires: tuple[str, ...] = ("simulated",)
     operations: frozenset[Operation] = frozenset({"chat", "embeddings"})
     gives_several = False

@@ -39,6 +39,7 @@ generations = table(
     text("note", default=""),
     text("prompt_version", default=""),  # NAME@NUMBER
     text("session_id", default=""),
+    text("deployment", default=""),  # empty = that of the provider's name
     CheckConstraint("status IN ('ok', 'truncated', 'stopped', 'blocked', 'error')", name="generation_status"),
     CheckConstraint("cost_status IN ('priced', 'estimated', 'unknown', 'cached')", name="generation_cost_status"),
     CheckConstraint("(cost_nano_usd IS NULL) = (cost_status = 'unknown')", name="generation_unknown_is_null"),
@@ -76,6 +77,7 @@ Index(
 # What a call was made for, by its column; most have none. Queries say these conditions too, that an index may serve.
 _MADE_FOR = {
     "key": "key_id", "user": "user_id", "workflow": "ref_name", "prompt": "prompt_version", "session": "session_id",
+    "deployment": "deployment",
 }  # fmt: skip
 IS_NAMED = {name: generations.c[column] != literal_column("''") for name, column in _MADE_FOR.items()}
 for _is_named in IS_NAMED.values():

@@ -78,7 +78,7 @@ async def _respond(exchange: Exchange, mm: ModelManager, body: dict[str, Any]) -
         response = answer.response or (json.loads(raw) if raw else None)
         if not is_stored or response is None or not response.get("id"):
             return
-        by = g.provider if "responses" in call.answerer.wires else ""
+        by = g.deployment or g.provider if "responses" in call.answerer.wires else ""
         given = read.items_of(body)
         previous = body.get("previous_response_id") or ""
         keeping = partial(mm.responses.keep, response, given, origin.key_id, by, previous_id=previous, full=keeps_texts)

@@ -45,8 +45,8 @@ _FILTERS: dict[str, Any] = {
 
 call_view = View(
     Generation,
-    "id created_at model response_model vendor=provider source operation status error=error_class? error_message?"
-    " latency=latency_s ttft=ttft_s cost=cost_usd cost_status price_id? service_tier n_attempts usage"
+    "id created_at model response_model vendor=provider deployment? source operation status error=error_class?"
+    " error_message? latency=latency_s ttft=ttft_s cost=cost_usd cost_status price_id? service_tier n_attempts usage"
     " simulated=is_simulated key=key_id? user=user_id? tags session=session_id? ref_id ref_part ref_name?"
     " prompt_version? note?",
     usage=tokens_view,

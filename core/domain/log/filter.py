@@ -47,6 +47,7 @@ class LogFilter:
     until: datetime | None = None
     model: str | None = None
     vendor: str | None = None
+    deployment: str | None = None
     status: str | None = None
     error: str | None = None
     source: str | None = None
@@ -117,6 +118,7 @@ DESCRIBED = {
     "to": "Before this moment.",
     "model": "The model, as it was asked for.",
     "vendor": "Such as openai.",
+    "deployment": "One that was set up, such as azure-eu.",
     "status": ", ".join(CHOICES["status"]) + "; failed: all but ok and stopped.",
     "error": "The class of the error, such as rate_limited.",
     "source": ", ".join(CHOICES["source"]),

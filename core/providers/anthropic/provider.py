@@ -26,7 +26,7 @@ _COUNTED = ("model", "messages", "system", "thinking", "tools", "tool_choice")  
 class AnthropicProvider(Carried):
     """One key, one client."""
 
-    name = "anthropic"
+    name = deployment = "anthropic"
     wires: tuple[str, ...] = ("anthropic",)
     families: Families = SHIPPED
     operations: frozenset[Operation] = frozenset({"chat"})

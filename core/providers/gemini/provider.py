@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from core.domain.generation import Chunk, Message, Model, Parameters, Request, Usage
 from core.domain.operation import Operation
@@ -29,13 +29,14 @@ from core.providers.key_check import judged
 
 LIST_TIMEOUT_S = 6.0
 MOST_EMBEDDINGS = 100  # of one request
+_MODEL_PATH = re.compile(r"/v1beta/models/([^:/?]+)")
 _NOT_TEXT = re.compile(r"embedding|tts|image|live|audio|robotics|aqa|veo|imagen|banana|omni|computer-use")
 
 
 class GeminiProvider(Carried):
     """One key, one client; made on the event loop that uses it."""
 
-    name = "gemini"
+    name = deployment = "gemini"
     wires: tuple[str, ...] = ("gemini",)
     families: Families = SHIPPED
     operations: frozenset[Operation] = frozenset({"chat", "embeddings"})
@@ -46,7 +47,7 @@ class GeminiProvider(Carried):
         self._base_url = base_url
         self._client: Any = None
         self._genai_http: Any = None
-        self._http = _Wire("Gemini", self._base_url, {"x-goog-api-key": api_key}, network)
+        self._http = GeminiWire("Gemini", self._base_url, {"x-goog-api-key": api_key}, network)
         self.batches = GeminiBatches(self._http)
 
     async def stream(self, request: Request, *, attempt: int, timeout_s: float) -> AsyncGenerator[Chunk]:
@@ -228,7 +229,9 @@ class GeminiProvider(Carried):
                 base_url=self._base_url, api_version="v1beta", timeout=60_000, httpx_async_client=self._genai_http
             )
             debug = client.DebugConfig(client_mode=None, replays_directory=None, replay_id=None)
-            self._client = genai.Client(api_key=self._api_key, vertexai=False, http_options=options, debug_config=debug)
+            # Without one, it would take the environment's; what it sends as one goes no further than the transport.
+            key = self._api_key or "none"
+            self._client = genai.Client(api_key=key, vertexai=False, http_options=options, debug_config=debug)
         return self._client.aio
 
 
@@ -258,8 +261,14 @@ def _config(body: Mapping[str, Any], timeout_s: float) -> Any:
     )
 
 
-class _Wire(HttpVendor):
-    """Gemini over plain HTTP."""
+class GeminiWire(HttpVendor):
+    """Gemini over plain HTTP, where a request's path names its model."""
+
+    def located(self, path: str) -> str:
+        if self.addressing.names and (found := _MODEL_PATH.match(path)):
+            there = quote(self.addressing.named(unquote(found[1])), safe="")
+            return f"/v1beta/models/{there}{path[found.end() :]}"
+        return path
 
     def error(self, status: int, raw: bytes, headers: Mapping[str, str]) -> AimmError:
         try:

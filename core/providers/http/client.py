@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from core.errors import AimmError, InvalidRequest, ProviderTimeout
 from core.formats import strict_json as json
+from core.providers.http.addressing import USUAL, Addressing
 from core.providers.http.answer import Answer
 from core.providers.http.errors import UNREADABLE, code_of, to_error, told_of, unreadable, words
 from core.providers.http.events import Event
@@ -18,18 +19,31 @@ from core.providers.http.session import Body, Session
 class HttpVendor:
     """A base address, headers and the connections to it."""
 
-    def __init__(self, label: str, base_url: str, headers: Mapping[str, str], network: Network | None = None) -> None:
+    def __init__(
+        self,
+        label: str,
+        base_url: str,
+        headers: Mapping[str, str],
+        network: Network | None = None,
+        addressing: Addressing = USUAL,
+    ) -> None:
         self.label = label
+        self.addressing = addressing
         self._session = Session(label, base_url, {"content-type": "application/json", **headers}, network or Network())
+
+    def call(self, label: str) -> None:
+        """Take another name in errors."""
+        self.label = self._session.label = label
 
     async def get(self, path: str, timeout_s: float) -> Any:
         """The JSON at a path. Raises AimmError only."""
-        return await self.whole("GET", path, b"", timeout_s)
+        return await self.whole("GET", self.addressing.place(path, ""), b"", timeout_s)
 
     async def post(
         self, path: str, body: Mapping[str, Any], timeout_s: float, headers: Mapping[str, str] | None = None
     ) -> Any:
         """The JSON answer to a JSON body. Raises AimmError only."""
+        path, body = self.addressing.sent(path, body)
         return await self.whole("POST", path, _dumped(body), timeout_s, headers)
 
     async def whole(
@@ -46,6 +60,7 @@ class HttpVendor:
         self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> AbstractAsyncContextManager[Answer]:
         """The answer to a JSON body, which is read as it comes. Raises AimmError only; its deadline is the caller's."""
+        path, body = self.addressing.sent(path, body)
         return self.exchange("POST", path, _dumped(body), headers)
 
     @asynccontextmanager
@@ -53,7 +68,9 @@ class HttpVendor:
         self, method: str, path: str, body: Body, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[Answer]:
         """A request and its good answer, whose connection goes back in the end. Raises AimmError only."""
-        incoming = await self._session.request(method, path, body, headers)
+        if self.addressing.sign is not None:
+            headers = {**(headers or {}), **await self.addressing.sign()}
+        incoming = await self._session.request(method, self.located(path), body, headers)
         try:
             answer = Answer(incoming, self.label)
             if incoming.status != 200:
@@ -63,6 +80,10 @@ class HttpVendor:
             raise unreadable(self.label, error) from None
         finally:
             incoming.release()
+
+    def located(self, path: str) -> str:
+        """A path as it is there, for wires whose paths name the model."""
+        return path
 
     def over(self, session: Session) -> Self:
         """The same vendor over another session."""

@@ -44,10 +44,12 @@ class Network:
     """The way to vendors.
 
     allows_link_local: For those whose vendor really is at a link-local address.
+    allows_private: For addresses of this machine and of private networks, as the environment may name them.
     proxies: Scheme or `all` -> the proxy; `no` -> the hosts that are asked directly, as NO_PROXY lists them.
     """
 
     allows_link_local: bool = False
+    allows_private: bool = True
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def proxy_for(self, base_url: str) -> str | None:
@@ -66,8 +68,11 @@ class Network:
         Raises:
             Refused
         """
-        if not self.allows_link_local and (address := _address(host)) and refuses(address):
+        address = _address(host)
+        if address and not self.allows_link_local and refuses(address):
             raise Refused(f"{host} is a link-local or metadata address, which no vendor has")
+        if address and not self.allows_private and not is_public(address):
+            raise Refused(f"{host} is an address of a private network, which this deployment is not allowed")
 
     def socket(self, address: tuple[Any, ...]) -> socket.socket:
         """A socket for one of the addresses of a host, whether named by a resolver or written out.
@@ -90,12 +95,24 @@ def unreachable(label: str, why: object) -> ProviderUnavailable:
 
 def refuses(address: str) -> bool:
     """True for an IP address that is link-local or a cloud's metadata service, in whatever form it is written."""
+    ip = _held(address)
+    return ip.is_link_local or ip in _METADATA
+
+
+def is_public(address: str) -> bool:
+    """True for an IP address of the open internet, in whatever form it is written."""
+    ip = _held(address)
+    return ip.is_global and not ip.is_multicast
+
+
+def _held(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address, or the one of IPv4 that it holds."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         for network, n_bits in _HOLDERS:
-            if ip in network:
-                return refuses(str(ipaddress.IPv4Address((int(ip) >> n_bits) & 0xFFFFFFFF)))
-    return ip.is_link_local or ip in _METADATA
+            if ip in network and int(ip) > 1:  # ::1 is this machine
+                return ipaddress.IPv4Address((int(ip) >> n_bits) & 0xFFFFFFFF)
+    return ip
 
 
 def _means(name: str, places: Iterable[str]) -> bool:

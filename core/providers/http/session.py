@@ -158,7 +158,7 @@ class Session:
     """
 
     def __init__(self, label: str, base_url: str, headers: Mapping[str, str], network: Network) -> None:
-        self._label = label
+        self.label = label
         self._base = base_url.rstrip("/")
         self._headers = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "aimm", **headers}
         self._network = network
@@ -188,7 +188,7 @@ class Session:
                         raise aiohttp.ClientHttpProxyError(
                             response.request_info, (), status=407, message=response.reason or ""
                         )
-                    return Incoming(response, self._label)
+                    return Incoming(response, self.label)
                 except _Stale:
                     continue
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -233,18 +233,18 @@ class Session:
 
     def _translated(self, error: Exception) -> AimmError:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return unreachable(self._label, "no connection in time")
+            return unreachable(self.label, "no connection in time")
         if isinstance(error, aiohttp.ClientHttpProxyError):
             said = f"the proxy refused: {error.status} {error.message}"
             helps = error.status >= 500 or error.status in (408, 429)
-            return unreachable(self._label, said if helps else Refused(said))
+            return unreachable(self.label, said if helps else Refused(said))
         if isinstance(error, aiohttp.ClientConnectorError):
-            return unreachable(self._label, error.__cause__ or "no connection")
+            return unreachable(self.label, error.__cause__ or "no connection")
         if isinstance(error, Refused):
-            return unreachable(self._label, error)
+            return unreachable(self.label, error)
         if isinstance(error, ValueError):
-            return unreachable(self._label, "its address is none")
-        return broken(self._label, _words(error))
+            return unreachable(self.label, "its address is none")
+        return broken(self.label, _words(error))
 
 
 def broken(label: str, why: str) -> ProviderError:

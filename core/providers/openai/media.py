@@ -57,8 +57,9 @@ def _sent(http: HttpVendor, request: Request) -> AbstractAsyncContextManager[Ans
     upload = native.upload
     if upload is None:
         return http.answer(path, {**native.body, "model": request.model})
-    headers = {"content-type": upload.content_type, "content-length": str(upload.n_bytes(request.model))}
-    return http.exchange("POST", path, lambda: upload.chunks(request.model), headers)
+    model = http.addressing.named(request.model)
+    headers = {"content-type": upload.content_type, "content-length": str(upload.n_bytes(model))}
+    return http.exchange("POST", http.addressing.place(path, model), lambda: upload.chunks(model), headers)
 
 
 def _of_text(raw: bytes) -> Chunk:

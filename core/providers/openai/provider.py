@@ -33,6 +33,7 @@ class OpenAIProvider(Carried):
 
     name: The provider in records and prices.
     is_own: OpenAI itself, whose newer names for parameters others do not know.
+    is_counting: Whether it counts tokens before a call.
     """
 
     families: Families = SHIPPED
@@ -49,10 +50,10 @@ class OpenAIProvider(Carried):
         is_own: bool = False,
         network: Network | None = None,
     ) -> None:
-        self.name = name
+        self.name = self.deployment = name
         self._is_own = is_own
         self.wires: tuple[str, ...] = ("openai", "responses") if is_own else ("openai",)
-        self._knows_wires = is_own
+        self._knows_wires = self.is_counting = is_own
         # Whether it may say what it charged: what it has done so far tells, and a vendor of prices never does.
         self.may_charge = not is_own
         self._has_charged = False
@@ -127,7 +128,7 @@ class OpenAIProvider(Carried):
     async def _responses(self, request: Request, native: Native | None) -> AsyncGenerator[Chunk]:
         reader = ResponseReader(to_unwrap(request, native))
         keeps_raw, keeps_whole = _keeps(request, native)
-        body = responses.to_body(request) if native is None else responses.as_came(request, native, self.name)
+        body = responses.to_body(request) if native is None else responses.as_came(request, native, self.deployment)
         async with self._http.answer("/responses", body) as answer:
             quota = quota_of(answer.headers)
             if await answer.is_whole():
@@ -174,9 +175,9 @@ class OpenAIProvider(Carried):
         return [self.guess(name) for name in sorted(set(names)) if not (self._is_own and _NOT_TEXT.search(name))]
 
     async def count_tokens(self, request: Request) -> int:
-        if self._is_own:
+        if self.is_counting:
             native = request.native_for("responses")
-            body = responses.to_body(request) if native is None else responses.as_came(request, native, self.name)
+            body = responses.to_body(request) if native is None else responses.as_came(request, native, self.deployment)
             counted = {name: body[name] for name in responses.COUNTED if name in body}
             answer = await self._http.post("/responses/input_tokens", counted, LIST_TIMEOUT_S)
             if isinstance(answer, dict) and isinstance(n := answer.get("input_tokens"), int):

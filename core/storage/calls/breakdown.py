@@ -23,7 +23,8 @@ c = generations.c
 _tags = call_tags.alias("by_tag")
 _WIDTHS = {"day": DAY_US, "hour": HOUR_US}
 _COLUMNS: dict[str, Any] = {
-    "model": c.request_model, "vendor": c.provider, "source": c.source, "status": c.status, "error": c.error_class,
+    "model": c.request_model, "vendor": c.provider, "deployment": c.deployment, "source": c.source, "status": c.status,
+    "error": c.error_class,
     "key": c.key_id, "user": c.user_id, "session": c.session_id, "made_for": c.ref_name, "prompt": c.prompt_version,
     "tag": _tags.c.tag, **{name: c.created_at // width * width for name, width in _WIDTHS.items()},
 }  # fmt: skip

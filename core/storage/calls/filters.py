@@ -16,10 +16,10 @@ from core.storage.schema import IS_NAMED, IS_NOT_OK, IS_SIMULATED, call_tags, ge
 FEW = 20_000  # calls of one value, that are looked at one by one
 c = generations.c
 _EQUAL = {"model": "request_model", "vendor": "provider", "source": "source", "error": "error_class"}
-_EQUAL |= {"user": "user_id", "session": "session_id"}
+_EQUAL |= {"user": "user_id", "session": "session_id", "deployment": "deployment"}
 # The fields whose columns have an index, and what it is an index of.
 _INDEXED: dict[str, tuple[Any, ...]] = {
-    **{name: (IS_NAMED[name],) for name in ("session", "user", "key", "prompt", "workflow")},
+    **{name: (IS_NAMED[name],) for name in ("session", "user", "key", "prompt", "workflow", "deployment")},
     "experiment": (IS_NAMED["workflow"],),
     "model": (),
     "source": (),

@@ -12,11 +12,18 @@ from core.storage.gateway.schema import breakers
 
 
 class Opening(NamedTuple):
-    """A model that is not asked. open_until: Microseconds. n_openings: How often in a row."""
+    """A model that is not asked.
+
+    open_until: Microseconds. n_openings: How often in a row.
+    code: Of the error that opened it.
+    asks_at: When it may be asked where nobody else can answer, in microseconds; 0 = not before `open_until`.
+    """
 
     open_until: int
     n_openings: int
     reason: str
+    code: str = ""
+    asks_at: int = 0
 
     @property
     def ends_at(self) -> datetime:
@@ -26,7 +33,7 @@ class Opening(NamedTuple):
 class BreakerStore(Store):
     def all(self) -> dict[tuple[str, str], Opening]:
         rows = self._database.rows(select(breakers))
-        return {(row.provider, row.model): Opening(row.open_until, row.n_openings, row.reason) for row in rows}
+        return {(row.provider, row.model): Opening(*row[2:]) for row in rows}
 
     @staticmethod
     def put(connection: Connection, key: tuple[str, str], opening: Opening) -> None:

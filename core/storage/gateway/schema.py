@@ -1,4 +1,4 @@
-"""The tables of the gateway: keys, logins, cached responses, feedback, and open circuits."""
+"""The tables of the gateway: keys, logins, deployments, cached responses, feedback, and open circuits."""
 
 from sqlalchemy import CheckConstraint, Column, Float, Index, LargeBinary, String
 
@@ -41,6 +41,26 @@ breakers = table(
     number("open_until"),
     small("n_openings"),  # in a row; each waits longer
     text("reason"),
+    text("code", default=""),  # of the error that opened it
+    number("asks_at", default="0"),  # when it may be asked where nobody else can answer
+)
+
+# Where vendors' models are asked, beside what the environment names.
+deployments = table(
+    "deployments",
+    key("name"),
+    text("vendor", "kind", "url"),
+    text("api_version", default=""),
+    text("models", default="{}"),  # JSON, model -> its name there; empty = all by their own names
+    small("weight", "priority", default="1"),
+    small("rest_s", default="60"),
+    flag("is_private"),
+    small("is_enabled", default="1"),
+    text("secret"),  # encrypted with a key that is not in the database
+    text("hint", default=""),  # the end of it
+    number("revision", default="1"),
+    number("created_at", "rotated_at"),
+    CheckConstraint("weight >= 0 AND priority >= 1 AND rest_s >= 0", name="deployment_numbers"),
 )
 
 # What counts against a limit where several processes share it: requests and tokens of the last minute, running calls.
@@ -93,7 +113,7 @@ stored_responses = table(
     "stored_responses",
     key("id"),
     text("key_id"),
-    text("provider"),  # which may have kept it too
+    text("provider"),  # its deployment, which may have kept it too
     text("previous_id"),  # the one that it goes on from; empty = none
     number("created_at"),
     Column("content", LargeBinary),  # input items and response, compressed JSON; NULL = no texts are kept

@@ -35,6 +35,7 @@ WATCHED: dict[str, Watched] = {
     "budgets": Watched("budget", "admin", quiet=("is_seeded",)),
     "budget_raises": Watched("budget", "admin", is_part=True),
     "api_keys": Watched("key", "admin", secret=("digest",), quiet=("last_used_at",)),
+    "deployments": Watched("deployment", "admin", secret=("secret",), quiet=("revision",)),
     "team_prices": Watched("price", "admin", name="id"),
     "catalogues": Watched("catalogue", "admin", name="version", secret=("content",)),
     "reconciliations": Watched("reconciliation", "admin", name="source"),

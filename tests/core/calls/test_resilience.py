@@ -319,7 +319,8 @@ def test_a_failed_probe_closes_the_door_for_longer(
 def test_a_probe_that_is_refused_has_found_the_vendor_there(
     open_manager: Open, database_url: str, vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(breaker, "OPEN_S", 0)
+    for name in ("OPEN_S", "OTHERS_WAIT_S", "SETTLED_S"):
+        monkeypatch.setattr(breaker, name, 0)
     mm, other = (open_manager(database_url, **settings_of(vendor)) for _ in range(2))
     vendor.next(*[failure(503, "down", headers={"retry-after": "60"})] * 10, failure(400, "wrong"))
     for _ in range(10):

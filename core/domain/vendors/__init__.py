@@ -1,0 +1,1 @@
+"""The nouns of vendors: where their models are asked."""

@@ -1,0 +1,1 @@
+"""A vendor's deployments: built by their kind, and chosen for each call."""
