@@ -393,11 +393,7 @@ class CallEngine:
         deadline = state.started_at + self._timeout_s
         provider, model = await self._registry.resolve(name, call.origin.unit_of(call.request))
         check_parameters(call.request, model)
-        is_bound, native = self._registry.deployments.is_bound(name), call.request.native
-        if not is_bound and native is not None and native.kept_by:
-            # What it goes on from is kept at one deployment; another can only go on where the texts are here too.
-            is_bound = native.is_unread
-            provider = self._registry.deployments.holding(model, native.kept_by, needed=is_bound) or provider
+        provider, is_bound = self._registry.deployments.holder(call.request, name, model, provider)
         if call.request.native_for("responses") is not None and (learn := getattr(provider, "learn_wires", None)):
             await learn()  # of servers that speak OpenAI's wire some know only chat
         state.turn_to(provider, model, is_bound=is_bound)

@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 from core import ModelManager
 from core.acting import acting_as, user_of_system
 from core.calls.origin import Origin
-from core.cli import audit, evaluation, experiments, keys, library, logs, operating, prices, records, retention, vendors
+from core.cli import audit, evaluation, experiments, library, logs, operating, prices, records, retention
+from core.cli.gateway import keys, vendors
 from core.cli.parts import command
 from core.config import Settings
 from core.demo.history import DemoSize

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from core.config import DEFAULT_FAMILIES_FILE, Settings
-from core.domain.generation import Model
+from core.domain.generation import Model, Request
 from core.domain.vendors.deployment import Deployment
 from core.providers.base import KeyCheck, Provider
 from core.providers.builders import Deployed, build, build_server
@@ -67,11 +67,6 @@ class Deployments:
         """The deployment in use of a name that is no vendor's: before a model's, it says that no other may answer."""
         found = self._set.get(name) if name not in self.pools else None
         return found if found is not None and (found.told is None or found.told.is_enabled) else None
-
-    def is_bound(self, model: str) -> bool:
-        """Tell whether a model's name says which deployment is to answer."""
-        before = re.split("[/:]", model, maxsplit=1)[0]
-        return before != model and self.bound(before) is not None
 
     def of_vendor(self, vendor: str, key: str) -> Deployed:
         """A vendor of the table with a key, not in use."""
@@ -139,12 +134,22 @@ class Deployments:
         found = self.pools[model.provider].pick(model.name, self.rests_until, unit=unit, but=but)
         return (None, -1) if found is None else (found.provider, self.rests_until(found.name, model.name))
 
-    def holding(self, model: Model, name: str, *, needed: bool) -> Provider | None:
-        """The deployment of a name, if it answers for a model too. needed: Also where it rests."""
-        pool = self.pools.get(model.provider)
-        found = pool.named(name) if pool is not None else None
-        is_ready = found is not None and (needed or not self.rests_until(name, model.name))
-        return found.provider if found is not None and is_ready and found.serves(model.name) else None
+    def holder(self, request: Request, name: str, model: Model, chosen: Provider) -> tuple[Provider, bool]:
+        """(the deployment that keeps what a request goes on from, else the chosen one; whether no other may answer).
+
+        name: By which the model was asked for; it may say which deployment is to answer.
+        """
+        if self.bound(re.split("[/:]", name, maxsplit=1)[0]) is not None:
+            return chosen, True
+        native = request.native
+        if native is None or not native.kept_by:
+            return chosen, False
+        pool, is_needed = self.pools.get(model.provider), native.is_unread  # else the texts are here too
+        found = pool.named(native.kept_by) if pool is not None else None
+        if found is None or not found.serves(model.name):
+            return chosen, False
+        is_ready = is_needed or not self.rests_until(found.name, model.name)
+        return (found.provider if is_ready else chosen), is_needed
 
     def rest_s(self, deployment: str) -> int:
         """The least that a deployment rests while others can answer."""

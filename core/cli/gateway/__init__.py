@@ -1,0 +1,1 @@
+"""Commands for keys: of a team's own programs, and of vendors."""
