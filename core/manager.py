@@ -249,10 +249,16 @@ class ModelManager(CallMethods):
         # Retention has a thread of its own: a round takes long, as it leaves the database to calls in between.
         threads = (jobs, (self.retention.tick,)) if takes_up else ()
         begun = [PeriodicJobs([as_system(job) for job in each]) for each in threads]
-        begun.append(PeriodicJobs((as_system(self.deployments.refresh),), every_s=LOOK_UP_S))
+        begun.append(PeriodicJobs((as_system(self._look_at_deployments),), every_s=LOOK_UP_S))
         if serves:
             begun.append(PeriodicJobs((as_system(self._look_up),), every_s=LOOK_UP_S))
         return begun
+
+    def _look_at_deployments(self) -> None:
+        """See what was set up elsewhere, and what rests there: then nobody asks it here."""
+        self.deployments.refresh()
+        if any(len(pool.deployed) > 1 for pool in self._registry.deployments.pools.values()):
+            self.breakers.refresh()
 
     def _look_up(self) -> None:
         if time.monotonic() - self.calls.last_at < BUSY_S:

@@ -244,7 +244,7 @@ def _handler(fake: FakeGemini) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
 
         def _authorised(self) -> bool:
-            if self.headers.get("x-goog-api-key") == fake.key:
+            if fake.key in (self.headers.get("x-goog-api-key"), (self.headers.get("Authorization") or "")[7:]):
                 return True
             info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
             bad = error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", info)
