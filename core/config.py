@@ -62,6 +62,9 @@ class Settings:
     dashboard_password: The password of the pages; None = they ask for none.
     login_allowed: Mail addresses, or `@example.com`, that may log in with [auth] of Streamlit's secrets;
         empty = whoever the identity provider lets in.
+    admins, editors, viewers: Of those accounts the ones of each role: addresses, `@example.com`, `group:NAME`, or `*`;
+        all empty = all are admins.
+    groups_claim: The claim that holds an account's groups; dots lead into it.
     alert_webhook, alert_slack: Addresses to which alerts are posted.
     alert_email, smtp_url: The person to whom alerts are mailed, and the server that mails them.
     metrics_folder: The folder in which the processes of one server share their figures for Prometheus;
@@ -102,6 +105,10 @@ class Settings:
     require_key: bool = _setting(False, read.switch, "AIMM_REQUIRE_KEY")
     dashboard_password: str | None = _setting(None, read.password, is_secret=True)
     login_allowed: tuple[str, ...] = _setting((), read.logins)
+    admins: tuple[str, ...] = _setting((), read.accounts, "AIMM_ADMINS")
+    editors: tuple[str, ...] = _setting((), read.accounts, "AIMM_EDITORS")
+    viewers: tuple[str, ...] = _setting((), read.accounts, "AIMM_VIEWERS")
+    groups_claim: str = _setting("groups", Environment.text, "AIMM_GROUPS_CLAIM")
     alert_webhook: str | None = _setting(None, read.secret_address, "AIMM_ALERT_WEBHOOK", is_secret=True)
     alert_slack: str | None = _setting(None, read.secret_address, "AIMM_ALERT_SLACK", is_secret=True)
     alert_email: str | None = _setting(None, Environment.text, "AIMM_ALERT_EMAIL")

@@ -270,6 +270,17 @@ def logins(given: Environment) -> tuple[str, ...]:
     return found
 
 
+def accounts(given: Environment, name: str) -> tuple[str, ...]:
+    """Addresses, `@example.com`, `group:NAME` or `*`, with commas between: names of groups may have spaces."""
+    found = tuple(part.strip() for part in given.text(name).split(",") if part.strip())
+    for part in found:
+        if part != "*" and not part.startswith("group:") and "@" not in part:
+            raise InvalidRequest(
+                f"{name}: {part[:80]!r} must look like ada@example.com, @example.com, group:platform or *"
+            )
+    return tuple(part if part.startswith("group:") else part.lower() for part in found)
+
+
 def time_zone(given: Environment) -> str:
     name = given.text("AIMM_TIME_ZONE")
     try:

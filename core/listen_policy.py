@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from core.manager import ModelManager
 
 _KEY = "make a key: aimm keys create NAME"
-_LOGIN = "set AIMM_DASHBOARD_PASSWORD, or set up [auth] in .streamlit/secrets.toml"
+_LOGIN = (
+    "set AIMM_DASHBOARD_PASSWORD, make a person (aimm users add NAME --role admin), or set up [auth] in"
+    " .streamlit/secrets.toml"
+)
 
 
 @lru_cache(maxsize=256)
@@ -38,7 +41,7 @@ def check_binding(mm: "ModelManager", address: str, *, has_dashboard: bool, has_
         return
     now = clock.now()
     missing = [] if any(key.is_valid_at(now) for key in mm.keys.all()) else [_KEY]
-    if has_dashboard and not (has_login or mm.settings.dashboard_password):
+    if has_dashboard and not (has_login or mm.settings.dashboard_password or mm.people.have_passwords()):
         missing.append(_LOGIN)
     if missing:
         where = "AIMM_REQUIRE_KEY is set" if is_loopback(address) else f"{address or 'every address'} is open to others"

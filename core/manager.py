@@ -16,6 +16,7 @@ from core.calls.engine import CallEngine
 from core.calls.limits import RateLimits
 from core.calls.methods import CallMethods
 from core.calls.origin import Origin
+from core.calls.permission import Permission
 from core.comparison.service import ComparisonService
 from core.config import Settings
 from core.costs.repricing import RepriceService
@@ -49,6 +50,8 @@ from core.monitoring.feedback import FeedbackService
 from core.monitoring.service import MonitoringService
 from core.monitoring.spend import SpendService
 from core.people.audit import AuditService
+from core.people.roles import RoleRules
+from core.people.service import PeopleService
 from core.prompts.service import PromptService
 from core.providers.registry import Registry
 from core.retention.service import RetentionService
@@ -109,7 +112,11 @@ class ModelManager(CallMethods):
         self._rollups = RollupStore(self.database)
         self._spend_by = SpendByStore(self.database)
         self.audit = AuditService(*self._db)
-        self.keys = KeyService(*self._db)
+        rules = RoleRules(
+            self.settings.admins, self.settings.editors, self.settings.viewers, self.settings.groups_claim
+        )
+        self.people = PeopleService(*self._db, rules, lambda: self.keys.refresh())
+        self.keys = KeyService(*self._db, lambda name: self.people.named(name).id)
         self.logins = LoginService(*self._db)
         self.requests = RequestKeeper(*self._db, self._presence)
         self.prompts = PromptService(*self._db)
@@ -121,7 +128,13 @@ class ModelManager(CallMethods):
         self.prices = PriceService(*self._db, file=self.settings.prices_file, servers=self.settings.servers)
         self.repricing = RepriceService(*self._db, self.prices, on_repriced=self._ledger.rewrite_all)
         check = budget_check(
-            self._registry, self._loop, self.prices, self._rollups, AliasStore(self.database), self.keys
+            self._registry,
+            self._loop,
+            self.prices,
+            self._rollups,
+            AliasStore(self.database),
+            self.keys,
+            self.people.all,
         )
         self.budgets = BudgetService(*self._db, self._ledger, check, self.settings.time_zone)
         self.issuer = KeyIssuer(self.keys, self.budgets)
@@ -167,6 +180,7 @@ class ModelManager(CallMethods):
             cache=self._cache,
             timeout_s=self.settings.call_timeout_s,
             log_content=self.settings.log_content,
+            permission=Permission(self.audit.refused),
         )
         keeps_text = self.settings.log_content == "full"
         self.log = LogService(self.database, self.prices.with_receipts, self.calls.running, keeps_text=keeps_text)
@@ -262,7 +276,7 @@ class ModelManager(CallMethods):
 
     def _look_up(self) -> None:
         if time.monotonic() - self.calls.last_at < BUSY_S:
-            for each in (self.keys, self.traffic, self.budgets):
+            for each in (self.keys, self.traffic, self.budgets, self.people):
                 each.refresh()
 
     def _resolved_variant(self, variant: Variant) -> Variant:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 from starlette.requests import HTTPConnection
@@ -21,16 +21,29 @@ from streamlit.web.server.starlette.starlette_app_utils import decode_signed_val
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 from core import InvalidRequest
+from core.domain.people.actor import Role
+from core.domain.people.person import Person
 from core.formats import strict_json as json
 from core.listen_policy import is_loopback
 from dashboard.process import manager
 
 COOKIE = "aimm_login"
+LOCAL = "local"
+WRONG = "That is not the password."
 FREE_TRIES, LONGEST_WAIT_S = 5, 60.0
 FREE_IN_ALL = 200  # wrong tries of all addresses together; of these, one a second is forgotten
 KEPT_ADDRESSES = 10_000
 # Where anybody may have an account, with an address that nobody has looked at.
 _ANYBODYS = re.compile(r"//accounts\.google\.com/|//login\.microsoftonline\.com/(common|organizations|consumers)/")
+
+
+class Visitor(NamedTuple):
+    """One who may look at pages; without people, an admin."""
+
+    name: str
+    role: Role = "admin"
+    id: str = ""
+    team: str = ""
 
 
 class Tries:
@@ -49,8 +62,27 @@ class Tries:
 
     def refusal(self, address: str, given: str, password: str, browser: str = "") -> str:
         """The reason why a password does not let in; empty = it does. browser: the id that it was given, if it was."""
+        return self.refused(address, lambda: is_same(given, password), browser)
+
+    def refused(self, address: str, is_right: Callable[[], bool], browser: str = "") -> str:
+        """The same of whatever was typed; it is looked at outside the lock, as a person's password takes long."""
         is_known = browser in self._browsers
         who = browser if is_known else _network(address)
+        if problem := self._counted(who, is_known=is_known):
+            return problem
+        if not is_right():
+            return WRONG
+        with self._lock:
+            self._wrong.pop(who, None)
+            self._in_all = max(0.0, self._in_all[0] - 1), self._in_all[1]
+            if browser:
+                self._browsers[browser] = None
+            if len(self._browsers) > KEPT_ADDRESSES:
+                self._browsers.popitem(last=False)
+        return ""
+
+    def _counted(self, who: str, *, is_known: bool) -> str:
+        """Count a try as wrong before it is looked at: many at once are no way around. Or say how long to wait."""
         with self._lock:
             now = self._now()
             self._in_all = max(0.0, self._in_all[0] - (now - self._in_all[1])), now
@@ -59,19 +91,17 @@ class Tries:
             if wait_s > 0:
                 self._wrong[who] = n_wrong, until
                 return f"Too many wrong tries. Try again in {math.ceil(wait_s)} s."
-            if hmac.compare_digest(given.encode("utf-8", "replace"), password.encode()):
-                if browser:
-                    self._browsers[browser] = None
-                if len(self._browsers) > KEPT_ADDRESSES:
-                    self._browsers.popitem(last=False)
-                return ""
             n_wrong += 1
             self._in_all = self._in_all[0] + 1, now
             wait_s = min(LONGEST_WAIT_S, 2.0 ** (n_wrong - FREE_TRIES)) if n_wrong >= FREE_TRIES else 0.0
             self._wrong[who] = n_wrong, self._now() + wait_s
             while len(self._wrong) > KEPT_ADDRESSES:
                 self._wrong.popitem(last=False)
-            return "That is not the password."
+        return ""
+
+
+def is_same(given: str, password: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), password.encode())
 
 
 def _network(address: str) -> str:
@@ -119,27 +149,54 @@ def is_local() -> bool:
 
 def is_needed() -> bool:
     settings = manager().settings
-    return bool(settings.dashboard_password or settings.require_key or not is_local() or providers())
+    is_meant = settings.dashboard_password or settings.require_key or not is_local() or providers()
+    return bool(is_meant or manager().people.have_passwords())
 
 
 async def is_in(connection: HTTPConnection) -> bool:
     """True if whoever asks is logged in."""
-    token, password = connection.cookies.get(COOKIE, ""), manager().settings.dashboard_password
-    if token and password is not None:
-        known = manager().logins.cached(token, password)
-        if known or (known is None and await asyncio.to_thread(manager().logins.holds, token, password)):
-            return True
-    return bool(account_of(connection.cookies)) and is_allowed(account_of(connection.cookies))
+    token, secret = held_by(connection.cookies)
+    known = manager().logins.cached(token, secret) if secret else False
+    if known or (known is None and await asyncio.to_thread(manager().logins.holds, token, secret)):
+        return True
+    account = account_of(connection.cookies)
+    return bool(account) and await asyncio.to_thread(person_of, account) is not None
+
+
+def visitor(cookies: Mapping[str, str]) -> Visitor | None:
+    """The one who is logged in; None = nobody is. Where nobody has to, it is whoever sits at this machine."""
+    if not is_needed():
+        return Visitor(LOCAL)
+    token, secret = held_by(cookies)
+    if secret and manager().logins.holds(token, secret):
+        person_id = token.partition(".")[0] if "." in token else ""
+        return Visitor("shared login") if not person_id else _as_visitor(manager().people.of_id(person_id))
+    account = account_of(cookies)
+    return _as_visitor(person_of(account)) if account else None
+
+
+def _as_visitor(person: Person | None) -> Visitor | None:
+    return None if person is None else Visitor(person.name, person.role, person.id, person.team)
+
+
+def held_by(cookies: Mapping[str, str]) -> tuple[str, str]:
+    """The token of a login, and the secret that it was begun with: a person's, or the password that all share."""
+    token = str(cookies.get(COOKIE, ""))
+    person_id, is_persons, _ = token.partition(".")
+    if not is_persons:
+        return token, manager().settings.dashboard_password or ""
+    person = manager().people.of_id(person_id)
+    return token, person.password or "" if person is not None and person.is_active else ""
+
+
+def person_of(account: Mapping[str, Any]) -> Person | None:
+    """The person of an identity provider's account; None = it may not come in."""
+    return manager().people.of_account(account) if is_allowed(account) else None
 
 
 def lets_in() -> bool:
     """True if a page may be drawn; if not, a way to the login is. Gate refuses before: this holds without it too."""
-    if not is_needed():
-        return True
-    cookies, password = st.context.cookies, manager().settings.dashboard_password
-    if password is not None and manager().logins.holds(str(cookies.get(COOKIE, "")), password):
-        return True
-    if is_allowed(account_of(cookies)):
+    if visitor(st.context.cookies) is not None:
         return True
     st.title("AI Model Manager")
     st.html('<a href="/login" target="_self">Log in</a>')

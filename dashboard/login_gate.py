@@ -5,7 +5,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from streamlit import auth_util, runtime
 
 from core import AimmError
 from core.domain.key import LOGIN_LIFE_S
+from core.domain.people.person import Person
 from dashboard import login
 from dashboard.process import manager
 from dashboard.visitors import voter
@@ -119,25 +120,41 @@ def _page(request: Request, problem: str = "", status: int = 200) -> Response:
     password, ways = manager().settings.dashboard_password, login.providers()
     target = quote(_next(request.query_params.get("next", "")))
     account = login.account_of(request.cookies)
-    if not problem and account and not login.is_allowed(account):
-        problem = (
-            f"{account.get('email') or 'This account'} may not look at this server; AIMM_LOGIN_ALLOWED says who may."
-        )
-    if not problem and password is None and not ways:
-        problem = "No login is set up. Set AIMM_DASHBOARD_PASSWORD, or [auth] in .streamlit/secrets.toml."
+    if not problem and account and login.person_of(account) is None:
+        named = account.get("email") or "This account"
+        told = "AIMM_LOGIN_ALLOWED says who may"
+        if login.is_allowed(account):
+            told = "no role is given to it, or it was disabled; AIMM_ADMINS, AIMM_EDITORS and AIMM_VIEWERS give roles"
+        problem = f"{named} may not look at this server; {told}."
+    if not problem and password is None and not ways and not manager().people.have_passwords():
+        problem = "No login is set up. Make a person (aimm users add NAME), set AIMM_DASHBOARD_PASSWORD, or set [auth]."
     parts = [f'<p role="alert">{escape(problem)}</p>'] if problem else []
+    has_people = manager().people.have_passwords()
     if account:
         parts.append('<a class="way" href="/logout">Log out</a>')
     for name in ways:
         label = "Log in" if name == "default" else f"Log in with {name}"
         parts.append(f'<a class="way" href="/login?with={quote(name)}">{escape(label)}</a>')
-    if password is not None:
+    if has_people or password is not None:
         parts.append(
-            f'<form method="post" action="/login?next={target}">'
-            '<label>Password<input type="password" name="password" autocomplete="current-password" required autofocus>'
-            '</label><button type="submit">Log in</button></form>'
+            f'<form method="post" action="/login?next={target}">{_fields(has_people, password is not None)}</form>'
         )
     return _shown("".join(parts), status)
+
+
+def _fields(has_people: bool, is_shared: bool) -> str:
+    """The fields of the form. is_shared: There is a password that all share, with which no name goes."""
+    name = (
+        f'<label>Name<input name="name" autocomplete="username" autofocus{"" if is_shared else " required"}></label>'
+        if has_people
+        else ""
+    )
+    hint = "<small>Without a name: the password that all share.</small>" if has_people and is_shared else ""
+    focus = "" if has_people else " autofocus"
+    return (
+        f'{name}<label>Password<input type="password" name="password" autocomplete="current-password" required{focus}>'
+        f'</label>{hint}<button type="submit">Log in</button>'
+    )
 
 
 def _shown(inner: str, status: int) -> Response:
@@ -166,24 +183,43 @@ async def _login(request: Request) -> Response:
 
 
 async def _tried(request: Request, target: str) -> Response:
-    password = manager().settings.dashboard_password
     origin = request.headers.get("origin", "")
-    if password is None or (origin and urlsplit(origin).netloc != request.headers.get("host")):
+    has_password = manager().settings.dashboard_password is not None or manager().people.have_passwords()
+    if not has_password or (origin and urlsplit(origin).netloc != request.headers.get("host")):
         return _page(request, "Log in on this page.", 403)
     try:
         async with asyncio.timeout(FORM_TIMEOUT_S):
             raw = await _form(request)
     except TimeoutError:
         return _page(request, "The password did not come in time.", 408)
-    given = next((value for name, value in parse_qsl(raw.decode("utf-8", "replace")) if name == "password"), "")
+    given = dict(parse_qsl(raw.decode("utf-8", "replace")))
     address = request.client.host if request.client else ""
-    if problem := tries.refusal(address, given, password, request.cookies.get(voter.COOKIE, "")):
-        return _page(request, problem, 429 if "Try again" in problem else 403)
-    token = await asyncio.to_thread(manager().logins.begin, password)
+    token = await asyncio.to_thread(_begun, given, address, request.cookies.get(voter.COOKIE, ""))
+    if " " in token:
+        return _page(request, token, 429 if "Try again" in token else 403)
     answer = RedirectResponse(target, 303)
     is_secure = request.url.scheme == "https"
     answer.set_cookie(login.COOKIE, token, LOGIN_LIFE_S, path="/", secure=is_secure, httponly=True, samesite="lax")
     return answer
+
+
+def _begun(given: Mapping[str, str], address: str, browser: str) -> str:
+    """The token of a new login, or why there is none, which is a sentence."""
+    name, typed = given.get("name", "").strip(), given.get("password", "")
+    people, found = manager().people, list[Person]()
+
+    def is_right() -> bool:
+        if not name:
+            shared = manager().settings.dashboard_password
+            return shared is not None and login.is_same(typed, shared)
+        found.extend(filter(None, [people.check(name, typed)]))
+        return bool(found)
+
+    if problem := tries.refused(address, is_right, browser):
+        return problem if problem != login.WRONG or not name else "That is not the name or not the password."
+    if found:
+        return manager().logins.begin(found[0].password or "", found[0].id)
+    return manager().logins.begin(manager().settings.dashboard_password or "")
 
 
 async def _form(request: Request) -> bytes:
@@ -198,9 +234,9 @@ async def _form(request: Request) -> bytes:
 async def _logout(request: Request) -> Response:
     if request.headers.get("sec-fetch-site", "") == "cross-site":
         return _page(request, "Log out on a page of this server.", 403)
-    token, password = request.cookies.get(login.COOKIE, ""), manager().settings.dashboard_password
-    if token and password is not None:
-        await asyncio.to_thread(manager().logins.end, token, password)
+    token, secret = login.held_by(request.cookies)
+    if token and secret:
+        await asyncio.to_thread(manager().logins.end, token, secret)
     by_provider = bool(login.account_of(request.cookies))
     answer = RedirectResponse("/auth/logout" if by_provider else "/login", 303, {"cache-control": "no-store"})
     answer.delete_cookie(login.COOKIE, path="/", httponly=True, samesite="lax")

@@ -16,7 +16,7 @@ router = APIRouter(route_class=StrictRoute)
 _key_view = View(
     Key,
     "id name hint valid=. scopes models tags rpm user_rpm tpm user_tpm max_parallel user_max_parallel"
-    " log_content shares_cache"
+    " log_content shares_cache owner=owner_name? owner_id=owner? team? role"
     " created_at expires_at revoked_at last_used_at",
     valid=lambda key: key.is_valid_at(clock.now()),
 )

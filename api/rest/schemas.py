@@ -269,6 +269,8 @@ class ChangeKey(Body):
     log_content: LogContent | None = Field(default=None, description="What is kept of texts; by default as the server.")
     shares_cache: bool = Field(default=False, description="Shares cached responses with other keys that do so.")
     expires_at: str | None = Field(default=None, max_length=40, description="ISO 8601; by default never.")
+    owner: str = Field(default="", max_length=200, description="A person's name or id; empty = nobody's.")
+    team: str = Field(default="", max_length=60, description="The team that its calls are charged to.")
 
 
 class CreateKey(ChangeKey):
@@ -295,7 +297,9 @@ class CreateBudget(Body):
     timezone: str | None = Field(
         default=None, max_length=60, description="Such as Europe/Berlin; by default AIMM_TIME_ZONE."
     )
-    scope: str = Field(default="all", max_length=520, description="all, or provider:, model:, key:, tag:, user: NAME")
+    scope: str = Field(
+        default="all", max_length=520, description="all, or provider:, model:, key:, team:, tag:, user: NAME"
+    )
     action: Literal["notify", "downgrade", "stop"] = "notify"
     downgrade_to: str = Field(default="", max_length=200)
     thresholds: list[float] = Field(default_factory=lambda: [0.5, 0.8, 1.0], max_length=10)

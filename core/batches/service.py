@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from core import clock
@@ -18,6 +19,7 @@ from core.runs.engine import RunEngine
 from core.runs.job import JobTools
 from core.storage.batches.batches import BatchStore
 from core.storage.batches.files import FileStore
+from core.storage.people.audit import noted
 
 BATCH = "batch_"
 WINDOW = "24h"
@@ -114,7 +116,8 @@ class BatchService:
         batch = self.get(batch_id, key)
         values = {"phase": "cancelling", "cancelling_at": clock.now_us()}
         came_from = ("validating", "in_progress")
-        if not self._writer.run(lambda link: self._store.turn(link, batch.id, None, came_from, values)):
+        turn = partial(self._store.turn, batch_id=batch.id, start=None, came_from=came_from, values=values)
+        if not self._writer.run(noted(turn, "batch cancelled", batch.id)):
             now = self.get(batch_id, key)
             if now.phase != "cancelling":
                 raise Conflict(f"Cannot cancel a batch with status '{now.phase}'.")

@@ -252,7 +252,12 @@ class Ledger:
 def spender_of(row: Mapping[str, Any]) -> Spender:
     tags = tuple(tag for tag in row["tags"].split(",") if tag)
     return Spender(
-        provider=row["provider"], model=row["request_model"], user_id=row["user_id"], key_id=row["key_id"], tags=tags
+        provider=row["provider"],
+        model=row["request_model"],
+        user_id=row["user_id"],
+        key_id=row["key_id"],
+        team=row["team"],
+        tags=tags,
     )
 
 

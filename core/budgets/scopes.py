@@ -17,6 +17,7 @@ class Names:
     takes_any: Whether a server that is set up answers names that are in no list.
     aliases: Name -> model that it stands for now.
     key_id: The id of a key by its id or name; raises AimmError.
+    teams: Those that a key or a person belongs to.
     """
 
     providers: Collection[str]
@@ -25,6 +26,7 @@ class Names:
     takes_any: Callable[[], bool]
     aliases: Callable[[], dict[str, str]]
     key_id: Callable[[str], str]
+    teams: Callable[[], Collection[str]]
 
 
 def checked_scope(budget: Budget, names: Names) -> Budget:
@@ -37,6 +39,9 @@ def checked_scope(budget: Budget, names: Names) -> Budget:
             return replace(budget, scope=f"key:{names.key_id(value)}")
         except AimmError as error:
             raise InvalidRequest(f"scope == {budget.scope!r} fits no call: {error.message}") from None
+    if kind == "team" and value not in (teams := sorted(names.teams())):
+        known = f"the teams are {', '.join(teams)}" if teams else "no key and no person belongs to a team"
+        raise InvalidRequest(f"scope == {budget.scope!r} fits no call: {known}.")
     if kind == "model" and (why := _unfit(value, names)):
         raise InvalidRequest(f"scope == {budget.scope!r} fits no call: {why}")
     return budget

@@ -160,7 +160,12 @@ class Admitter:
 
 def spender_of(origin: Origin, model: Model) -> Spender:
     return Spender(
-        provider=model.provider, model=model.name, user_id=origin.user_id, key_id=origin.key_id, tags=origin.tags
+        provider=model.provider,
+        model=model.name,
+        user_id=origin.user_id,
+        key_id=origin.key_id,
+        team=origin.team,
+        tags=origin.tags,
     )
 
 

@@ -23,6 +23,7 @@ from core.calls.cache import ResponseCache
 from core.calls.call import Call, OnChunk
 from core.calls.limits import Pacer, RateLimits
 from core.calls.origin import Origin, Router, Unit
+from core.calls.permission import Permission, charged
 from core.calls.recording import Observer, OnRecord, Recorder, error_text
 from core.config import MAX_PROMPT_BYTES, LogContent
 from core.costs.service import PriceService
@@ -45,7 +46,6 @@ from core.errors import (
 from core.formats.names import PROMPT
 from core.formats.strict_json import unwritable
 from core.formats.text import is_storable
-from core.keys.rules import check_model
 from core.pricing.tokens import counted_tokens, estimated_usage, likely_tokens
 from core.providers.batches import BatchApi, Carried
 from core.providers.http.given import Planned, Planning, Replay
@@ -100,8 +100,10 @@ class CallEngine:
         cache: ResponseCache,
         timeout_s: float,
         log_content: LogContent,
+        permission: Permission,
     ) -> None:
         self._loop = loop
+        self._permission = permission
         self._writer = writer
         self._registry = registry
         self._router = router
@@ -143,6 +145,7 @@ class CallEngine:
             Forbidden: The key may not ask this model. NotFound, Conflict: no experiment of this name takes traffic.
         """
         check_request(request)
+        origin = charged(origin)
         if problem := origin.problem():
             raise InvalidRequest(problem)
         self.check_models(origin, *named_models(request, origin))
@@ -161,16 +164,8 @@ class CallEngine:
         return await asyncio.to_thread(partial(self.submit, request, origin, **options))
 
     def check_models(self, origin: Origin, *models: str) -> None:
-        """Refuse models, aliases and experiments that the key of a caller may not ask.
-
-        Features that make several calls of one request ask this before the first; each call is judged by itself too.
-
-        Raises:
-            Forbidden
-        """
-        if not origin.is_permitted:
-            for model in models:
-                check_model(origin.key, model)
+        """See Permission; features that make several calls ask this before the first. Raises: Forbidden"""
+        self._permission.check(origin, *models)
 
     def count_tokens(self, request: Request, origin: Origin, *, estimates: bool = False) -> tuple[int, bool]:
         """The input tokens of a request, and whether its vendor counted them, which bills nothing for it.

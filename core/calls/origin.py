@@ -54,12 +54,14 @@ class Origin:
     prompt_model: str = ""
     prompt_version: str = ""
     session_id: str = ""
+    team: str = ""
     is_batched: bool = False
 
     def __post_init__(self) -> None:
         make_lists(self, "tags", "fallbacks")
         if self.key is not None and not self.key_id:
             object.__setattr__(self, "key_id", self.key.id)
+            object.__setattr__(self, "team", self.key.team)
             object.__setattr__(self, "tags", tuple(dict.fromkeys((*self.key.tags, *self.tags))))
 
     def unit_of(self, request: Request) -> str:

@@ -160,7 +160,7 @@ def error_text(error: AimmError, kept: LogContent) -> str:
 
 # Fields of a generation, by whom they are taken from as they are.
 _OF_ANSWER = "created_at provider service_tier latency_s ttft_s n_attempts text thinking tool_calls".split()
-_OF_ORIGIN = "source ref_id ref_part ref_name user_id key_id tags prompt_version session_id".split()
+_OF_ORIGIN = "source ref_id ref_part ref_name user_id key_id tags prompt_version session_id team".split()
 _OF_REQUEST = "operation messages system parameters tools".split()
 _OF_COST = "usage cost_usd cost_status price_id saved_usd receipts".split()
 

@@ -36,6 +36,7 @@ from core.runs.engine import RunEngine
 from core.runs.job import JobTools
 from core.storage.calls.generations import GenerationStore
 from core.storage.comparisons import ComparisonStore
+from core.storage.people.audit import note
 
 MIN_CANDIDATES, MAX_CANDIDATES = 2, 8
 _HERE = Origin(source="compare")
@@ -141,6 +142,7 @@ class ComparisonService:
         check_asker(key, comparison)
         if not self.job.move(comparison_id, "stopped", ("queued", "running"), owner=""):
             raise Conflict(f"The comparison is {comparison.status}; only a running one can be stopped.")
+        self._writer.run(lambda connection: note(connection, "comparison stopped", comparison_id, {}))
         for call in self.calls(comparison_id).values():
             call.cancel()
         if comparison.is_running:
@@ -183,6 +185,7 @@ class ComparisonService:
         def begin() -> list[str]:
             if not self.job.reopen(comparison, waiting, self._engine.token, cap):
                 raise Conflict("The comparison still runs.")
+            self._writer.run(lambda connection: note(connection, "comparison resumed", comparison_id, {}))
             self._calls.submit_missing(comparison_id, start, [candidate.position for candidate in waiting])
             return [str(candidate.position) for candidate in comparison.candidates]
 

@@ -36,6 +36,7 @@ from core.storage.engine.writer import Writer
 from core.storage.experiments import units as unit_store
 from core.storage.experiments.designs import ExperimentStore
 from core.storage.money import spend_by
+from core.storage.people.audit import note
 from core.storage.votes import VoteStore
 from core.storage.workflows import WorkflowStore
 from core.workflows import spec
@@ -103,7 +104,12 @@ class Demo:
         now_us = clock.now_us()
         for rows, bodies in _chunks(rng, size, now_us):
             self._writer.run(partial(log_rows, rows=rows, bodies=bodies))
-        self._writer.run(lambda connection: _stories(connection, np.random.default_rng(7), now_us))
+
+        def work(connection: Any) -> None:
+            _stories(connection, np.random.default_rng(7), now_us)
+            note(connection, "demo data loaded", "", {"calls": size.generations, "days": size.days})
+
+        self._writer.run(work)
         self._evaluations.tell(now_us)
 
     def remove(self) -> None:
@@ -117,6 +123,7 @@ class Demo:
             GenerationStore.delete_source(connection, "demo")
             rollups.delete_source(connection, "demo")
             spend_by.rebuild(connection)
+            note(connection, "demo data removed", "", {})
 
         self._writer.run(work)
 

@@ -367,11 +367,11 @@ class Generation:
     latency_s: From the request to the last byte, retries included.
     ttft_s: From the request to the first text; None = none came.
     ref_id, ref_part: The whole it belongs to: run and step, comparison and position, experiment and variant.
-    ref_name, user_id, key_id, tags: The workflow's or experiment's name; who asked, with which key, and for what.
+    ref_name, user_id, key_id, team, tags: Workflow or experiment; who asked, with which key, of which team, for what.
     usages: The usage of each billed attempt, where there were several: tiers are per request.
     note: Events on its way, e.g. that a budget chose another model.
-    prompt_version: The prompt that its first turns are of, such as support@7; empty = of none that is kept here.
-    session_id, deployment: The caller's conversation; where its vendor was asked, if not as the environment says.
+    prompt_version, session_id: The prompt of its first turns, such as support@7; the caller's session; empty = none.
+    deployment: Where its vendor was asked, if not as the environment says.
     tools, tool_calls: The tools offered, and the model's calls of them.
     damaged: The fields that cannot be read in the database; they are empty here.
     """
@@ -406,6 +406,7 @@ class Generation:
     prompt_version: str = ""
     session_id: str = ""
     deployment: str = ""
+    team: str = ""
     text: str = ""
     thinking: str = ""
     messages: tuple[Message, ...] = ()

@@ -5,7 +5,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
-from core.domain.people.actor import Role
+from core.domain.people.actor import Role, least
 
 Scope = Literal["call", "read", "admin"]
 SCOPES: tuple[str, ...] = get_args(Scope)
@@ -24,6 +24,10 @@ class Key:
     log_content: full, metadata or none; None = as the server does.
     shares_cache: Whether it shares cached responses with other keys that do so too.
     last_used_at: To about a minute.
+    owner: The id of the person it belongs to; empty = nobody's. It may do no more than they, and stops when they are
+        disabled.
+    team: The team that its calls are charged to; empty = none.
+    owner_name, owner_role, has_lost_owner: What is known of the owner.
     """
 
     id: str
@@ -44,6 +48,11 @@ class Key:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+    owner: str = ""
+    team: str = ""
+    owner_name: str = ""
+    owner_role: Role | None = None
+    has_lost_owner: bool = False
 
     def may(self, scope: str) -> bool:
         """An admin may do everything, and who may call may not read what others asked."""
@@ -51,8 +60,9 @@ class Key:
 
     @property
     def role(self) -> Role:
-        """The role that its scopes come to: whoever may ask models may run and record, and an admin everything."""
-        return "admin" if "admin" in self.scopes else "editor" if "call" in self.scopes else "viewer"
+        """The role that its scopes come to, and no more than its owner's: `call` may run and record, `admin` all."""
+        own: Role = "admin" if "admin" in self.scopes else "editor" if "call" in self.scopes else "viewer"
+        return own if self.owner_role is None else least(own, self.owner_role)
 
     @property
     def keeps_text(self) -> bool:
@@ -63,4 +73,5 @@ class Key:
         return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
 
     def is_valid_at(self, now: datetime) -> bool:
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        is_held = self.revoked_at is None and not self.has_lost_owner
+        return is_held and (self.expires_at is None or now < self.expires_at)

@@ -51,6 +51,7 @@ from core.storage.evaluation.cells import CellStore
 from core.storage.evaluation.grades import GradeStore
 from core.storage.evaluation.runs import RunStore
 from core.storage.evaluation.shards import ShardStore
+from core.storage.people.audit import noted
 
 _HERE = Origin(source="evaluation")
 CELLS_A_SHARD, MOST_SHARDS = 400, 32
@@ -172,11 +173,12 @@ class EvaluationService:
         Raises:
             NotFound; Conflict: it does not run; Forbidden: the key did not ask for it.
         """
-        self.of_key(run_id, key)
-        values = {"reason": "Stopped."}
-        if not self._writer.run(
-            lambda link: self._runs.move(link, run_id, "stopped", ("queued", "running", "paused"), **values)
-        ):
+        run = self.of_key(run_id, key)
+
+        def work(connection: Connection) -> bool:
+            return self._runs.move(connection, run_id, "stopped", ("queued", "running", "paused"), reason="Stopped.")
+
+        if not self._writer.run(noted(work, "evaluation stopped", run.plan.name, id=run_id)):
             raise Conflict("The evaluation does not run.")
 
     def resume(
@@ -211,7 +213,7 @@ class EvaluationService:
             counts = self._cells.counts(connection, run_id)
             return counts.get("waiting", 0) + counts.get("running", 0), self._shards.requeue(connection, run_id, owner)
 
-        n_left, shards = self._writer.run(work)
+        n_left, shards = self._writer.run(noted(work, "evaluation resumed", run.plan.name, id=run_id))
         for shard in shards:
             self._engine.begin(self.job.kind, shard)
         return int(n_left)
@@ -234,7 +236,8 @@ class EvaluationService:
             raise Conflict("The evaluation runs; stop it first.")
         if named := [each.name for each in self.verdicts.baselines() if each.run_id == run_id]:
             raise Conflict(f"The baseline {named[0]!r} points at this run.")
-        self._writer.run(lambda connection: self._runs.delete(connection, run_id))
+        remove = partial(self._runs.delete, run_id=run_id)
+        self._writer.run(noted(remove, "evaluation deleted", run.plan.name, id=run_id))
 
     # Read
 
@@ -288,7 +291,7 @@ class EvaluationService:
             self._runs.set(connection, run_id, judged="")
             self._grades.ungrade(connection, run_id)
 
-        self._writer.run(work)
+        self._writer.run(noted(work, "evaluation graded", run.plan.name, id=run_id))
         self.job.grade(replace(run, plan=plan))
         return self.get(run_id)
 
@@ -362,7 +365,8 @@ class EvaluationService:
         if self._shares and not functions and run.n_cells > CELLS_A_SHARD and self._may_share():
             n_shards = min(MOST_SHARDS, run.n_items, -(-run.n_cells // CELLS_A_SHARD))
         spans = spans_of(run.n_items, n_shards)
-        self._writer.run(lambda connection: self._runs.insert(connection, run))
+        insert = partial(self._runs.insert, run=run)
+        self._writer.run(noted(insert, "evaluation started", run.plan.name, id=run.id, cells=run.n_cells))
         for rows in blocks(cell_rows(run, self.job.rows(run), spans), CELLS_AT_ONCE):
             self._writer.run(partial(self._cells.insert, rows=rows))
         is_alone = n_shards == 1

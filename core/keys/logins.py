@@ -15,7 +15,7 @@ from core.storage.gateway.logins import LoginStore
 
 FRESH_S = 1.0  # for so long what was looked up is believed
 KEPT = 1000
-_TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
+_TOKEN = re.compile(r"(u_[0-9a-f]{16}\.)?[\w-]{43}", re.ASCII)
 
 
 class LoginService:
@@ -29,9 +29,9 @@ class LoginService:
         self._writer = writer
         self._known: dict[str, tuple[bool, float]] = {}
 
-    def begin(self, password: str) -> str:
-        """The token of a new login."""
-        token, now_us = secrets.token_urlsafe(32), clock.now_us()
+    def begin(self, password: str, person_id: str = "") -> str:
+        """The token of a new login, which names the person, if it is one's. password: That, or what is kept of it."""
+        token, now_us = f"{person_id}{'.' if person_id else ''}{secrets.token_urlsafe(32)}", clock.now_us()
         login_id, expires_at = _id_of(token, password), now_us + LOGIN_LIFE_S * 1_000_000
         self._writer.run(lambda connection: self._store.insert(connection, login_id, now_us, expires_at))
         return token

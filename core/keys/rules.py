@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from core.config import LogContent
 from core.domain.key import SCOPES, Key
+from core.domain.people.person import TEAM
 from core.errors import Forbidden, InvalidRequest
 from core.formats.text import is_storable, tags_problem
 
@@ -19,7 +20,7 @@ MAX_LIMIT, MAX_TOKENS = 1_000_000, 1_000_000_000
 MAX_PATTERNS = 50
 _FORM = re.compile(r"aimm_([\w-]{43})([0-9a-f]{8})", re.ASCII)
 LIMITS = ("rpm", "user_rpm", "tpm", "user_tpm", "max_parallel", "user_max_parallel")
-_FIELDS = ("name", "scopes", "models", "tags", *LIMITS, "log_content", "shares_cache", "expires_at")
+_FIELDS = ("name", "scopes", "models", "tags", *LIMITS, "log_content", "shares_cache", "expires_at", "owner", "team")
 _LOG_CONTENT = (None, *get_args(LogContent))
 
 
@@ -91,6 +92,8 @@ def checked(key: Key, fields: Mapping[str, Any], now: datetime) -> Key:
         raise InvalidRequest(f"log_content == {key.log_content!r}, must be full, metadata or none, or left out")
     if not isinstance(key.shares_cache, bool):
         raise InvalidRequest(f"shares_cache == {key.shares_cache!r}, must be true or false")
+    if key.team and not TEAM.fullmatch(key.team):
+        raise InvalidRequest(f"team == {key.team[:40]!r}, must be 1 to 60 letters, digits, dots or dashes")
     return replace(
         key,
         name=_name(key.name),

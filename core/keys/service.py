@@ -5,6 +5,7 @@ import math
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +27,9 @@ _WHAT_NEXT = "Make one with: aimm keys create NAME, or on the Gateway page."
 class KeyService:
     """`find`, `afind` and `cached` read all keys at once and keep them for less than a second."""
 
-    def __init__(self, database: Database, writer: Writer) -> None:
+    def __init__(self, database: Database, writer: Writer, owner_id: Callable[[str], str]) -> None:
+        """owner_id: The id of a person by name or id; raises NotFound."""
+        self._owner_id = owner_id
         self._store = KeyStore(database)
         self._writer = writer
         self._known: tuple[dict[str, Key], float] = {}, -math.inf  # by digest, and when they were read
@@ -41,14 +44,15 @@ class KeyService:
     def create(self, name: str, **fields: Any) -> tuple[Key, str]:
         """Make a key; its text is given here and is nowhere else.
 
-        fields: scopes, models, tags, limits, log_content, shares_cache, expires_at; see Key.
+        fields: scopes, models, tags, limits, log_content, shares_cache, expires_at, owner (a name or
+            an id), team; see Key.
 
         Raises:
             InvalidRequest: A field is out of range. Conflict: a key of that name is in use.
         """
         secret, now = rules.new_secret(), clock.now()
         bare = Key(id=f"k_{secrets.token_hex(8)}", name=name, hint=rules.hint_of(secret), created_at=now)
-        key = rules.checked(bare, fields, now)
+        key = rules.checked(bare, self._owned(fields), now)
 
         def work(connection: Connection) -> None:
             self._refuse_taken(connection, key)
@@ -62,7 +66,7 @@ class KeyService:
     def change(self, key_id: str, **fields: Any) -> Key:
         """Change fields of a key; `name` among them. Raises: see create, and NotFound; Conflict: it is revoked."""
         old = self.get(key_id)
-        key = rules.checked(old, fields, clock.now())
+        key = rules.checked(old, self._owned(fields), clock.now())
 
         def work(connection: Connection) -> None:
             self._refuse_taken(connection, key)
@@ -73,6 +77,10 @@ class KeyService:
         self._writer.run(work)
         self._forget()
         return key
+
+    def _owned(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields with an owner by their id. Raises: NotFound."""
+        return fields | {"owner": self._owner_id(fields["owner"])} if fields.get("owner") else fields
 
     def revoke(self, key_id: str) -> Key:
         """It holds here at once, and in other processes within a second. Raises: NotFound; Conflict: it is revoked."""
@@ -139,7 +147,9 @@ class KeyService:
         if time.monotonic() - read_at > FRESH_S:
             return None
         key = keys.get(rules.digest_of(secret))
-        if key is None or not (key.revoked_at is key.expires_at is None or key.is_valid_at(clock.now())):
+        if key is None or not (
+            (key.revoked_at is key.expires_at is None and not key.has_lost_owner) or key.is_valid_at(clock.now())
+        ):
             return None
         self._used[key.id] = clock.now_us()
         return key
@@ -150,6 +160,10 @@ class KeyService:
             known = "is not known here" if rules.is_well_formed(secret) else "is mistyped: its check sum does not fit"
             raise AuthenticationError(f"The key {known}.", hint=_WHAT_NEXT)
         if not key.is_valid_at(clock.now()):
+            if key.has_lost_owner:
+                raise AuthenticationError(
+                    f"The key {key.name!r} stopped: its owner {key.owner_name} was disabled.", hint=_WHAT_NEXT
+                )
             end, what = (key.revoked_at, "was revoked") if key.revoked_at else (key.expires_at, "expired")
             raise AuthenticationError(f"The key {key.name!r} {what} at {end:%Y-%m-%d %H:%M} UTC.", hint=_WHAT_NEXT)
         self._used[key.id] = clock.now_us()

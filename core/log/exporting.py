@@ -57,6 +57,7 @@ COLUMNS: dict[str, _Column] = {
     "n_attempts": _Column("whole", _of("n_attempts")),
     "key": _Column("text", _of("key_id")),
     "user": _Column("text", _of("user_id")),
+    "team": _Column("text", _of("team")),
     "tags": _Column("list", _of("tags")),
     "session": _Column("text", _of("session_id")),
     "prompt_version": _Column("text", _of("prompt_version")),

@@ -1,11 +1,12 @@
 """The check of a budget against the models, aliases and keys that there are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from core.background import BackgroundLoop
 from core.budgets.scopes import Names, checked_scope
 from core.costs.service import PriceService
 from core.domain.budget import Budget
+from core.domain.people.person import Person
 from core.keys.service import KeyService
 from core.providers.registry import Registry
 from core.storage.calls.rollups import RollupStore
@@ -13,13 +14,14 @@ from core.storage.experiments.aliases import AliasStore
 from core.vendors import VENDORS
 
 
-def budget_check(
+def budget_check(  # noqa: PLR0913 - what a scope may name
     registry: Registry,
     loop: BackgroundLoop,
     prices: PriceService,
     rollups: RollupStore,
     aliases: AliasStore,
     keys: KeyService,
+    people: Callable[[], Iterable[Person]],
 ) -> Callable[[Budget], Budget]:
     """A function that gives a budget as it is kept.
 
@@ -45,6 +47,7 @@ def budget_check(
             takes_any=lambda: registry.takes_any,
             aliases=lambda: {alias.name: alias.target.model for alias in aliases.all()},
             key_id=lambda name: keys.named(name).id,
+            teams=lambda: {team for team in (*(k.team for k in keys.all()), *(p.team for p in people())) if team},
         )
         return checked_scope(budget, names)
 

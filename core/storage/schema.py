@@ -40,6 +40,7 @@ generations = table(
     text("prompt_version", default=""),  # NAME@NUMBER
     text("session_id", default=""),
     text("deployment", default=""),  # empty = that of the provider's name
+    text("team", default=""),  # of the key or the person, at that time
     CheckConstraint("status IN ('ok', 'truncated', 'stopped', 'blocked', 'error')", name="generation_status"),
     CheckConstraint("cost_status IN ('priced', 'estimated', 'unknown', 'cached')", name="generation_cost_status"),
     CheckConstraint("(cost_nano_usd IS NULL) = (cost_status = 'unknown')", name="generation_unknown_is_null"),
@@ -129,7 +130,7 @@ Index("ix_rollups_day_provider", rollups_day.c.provider, rollups_day.c.model)
 spend_by = table(
     "spend_by",
     key("bucket_at", kind=BigInteger),
-    key("dimension"),  # tag, user, key, workflow or experiment
+    key("dimension"),  # tag, user, key, team, workflow or experiment
     key("value", "model", "provider"),
     number("n", "n_ok", "input_tokens", "output_tokens", "cost_nano_usd", "n_unpriced"),
 )
@@ -218,7 +219,7 @@ budgets = table(
     text("period"),
     small("rolling_hours", default="0"),
     text("timezone"),
-    text("scope"),  # all, or provider:, model:, key:, tag: or user: with a name
+    text("scope"),  # all, or provider:, model:, key:, team:, tag: or user: with a name
     text("action"),
     text("downgrade_to", default=""),
     text("thresholds"),  # JSON list of shares

@@ -25,6 +25,7 @@ from core.keys.rules import check_owner
 from core.pricing.estimate import Estimate
 from core.runs.engine import RunEngine
 from core.runs.job import JobTools
+from core.storage.people.audit import note, noted
 from core.storage.workflows import WorkflowStore
 from core.workflows import spec
 from core.workflows.definitions import WorkflowDefinitions
@@ -153,6 +154,7 @@ class WorkflowService:
         error = f"{run.awaits.step}: Not approved." if run.awaits else "Stopped."
         if not self.job.end(run_id, "cancelled", stopped, error=error, is_paused=0):
             raise Conflict(f"The run is {run.status}; only a running one can be stopped.")
+        self._writer.run(lambda connection: note(connection, "run stopped", run.workflow_name, {"id": run_id}))
         if (call := self._steps.active_call(run_id)) is not None:
             call.cancel()
 
@@ -179,7 +181,7 @@ class WorkflowService:
                 self._store.reopen_steps(connection, run_id, is_awaited=run.awaits is not None)
             return moved
 
-        if not self._writer.run(reopen):
+        if not self._writer.run(noted(reopen, "run resumed", run.workflow_name, id=run_id)):
             raise Conflict(f"The run is {run.status}; only a failed or stopped one can be resumed.")
         self._engine.begin(self.job.kind, run_id)
 

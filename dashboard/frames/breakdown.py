@@ -14,7 +14,7 @@ from dashboard.frames.money import spend
 from dashboard.frames.monitoring import Range, kept
 from dashboard.process import manager
 
-DIMENSIONS = ("model", "key", "tag", "user", "workflow", "experiment")
+DIMENSIONS = ("model", "key", "team", "tag", "user", "workflow", "experiment")
 SHOWN = 100  # the most expensive; of each, the course is read
 MOST = 3  # that are said to have moved the cost
 SHOWN_MEASURES = [measure for measure in MEASURES if not measure.is_wide]

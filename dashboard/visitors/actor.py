@@ -5,6 +5,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.acting import look_up_with
 from core.domain.people.actor import SYSTEM, Actor
+from dashboard import login
 
 
 def current() -> Actor:
@@ -12,7 +13,15 @@ def current() -> Actor:
     if get_script_run_ctx(suppress_warning=True) is None:
         return SYSTEM
     address = st.context.ip_address  # of Streamlit's own tests it is no text
-    return Actor(name="local", door="page", address=address if isinstance(address, str) else "")
+    found = login.visitor(st.context.cookies) or login.Visitor("nobody", "viewer")
+    return Actor(
+        name=found.name,
+        role=found.role,
+        door="page",
+        address=address if isinstance(address, str) else "",
+        id=found.id,
+        team=found.team,
+    )
 
 
 def begin() -> None:

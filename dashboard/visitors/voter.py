@@ -16,6 +16,8 @@ def voter() -> str:
     """The same in each tab and session of a browser, and of a login by name in each browser too."""
     if not login.is_needed():
         return LOCAL_VOTER
+    if (person := login.visitor(st.context.cookies)) is not None and person.id:
+        return f"user:{person.name}"
     if login.providers() and st.user.get("is_logged_in"):
         return f"user:{st.user.get('email') or st.user.get('sub')}"
     found = st.context.cookies.get(COOKIE, "")

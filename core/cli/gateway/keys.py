@@ -27,6 +27,10 @@ def add(commands: Any) -> None:
         one.add_argument(f"--{name}", type=int, metavar="N", help=words)
         one.add_argument(f"--user-{name}", type=int, metavar="N", help=f"{words} of each of its users")
     one.add_argument("--expires", metavar="WHEN", help="30d, or the day on which it ends (UTC): 2027-01-31")
+    one.add_argument(
+        "--owner", default="", metavar="PERSON", help="whose it is: it may do no more, and stops with them"
+    )
+    one.add_argument("--team", default="", help="the team that its calls are charged to")
     one.add_argument("--log", choices=("full", "metadata", "none"), help="what is kept of its calls' texts")
     one.add_argument("--shared-cache", action="store_true", help="share cached responses with other keys that do so")
     one = command(parts, "revoke", "end a key; it holds everywhere within a second", _revoke)
@@ -44,6 +48,8 @@ def _create(mm: ModelManager, args: argparse.Namespace) -> None:
         expires_at=None if args.expires is None else _moment(args.expires),
         log_content=args.log,
         shares_cache=args.shared_cache,
+        owner=args.owner,
+        team=args.team,
     )
     print(secret)
     stops = f"; stops at ${budget.limit_usd:f} a {budget.period}" if budget else ""
@@ -70,6 +76,10 @@ def _described(key: Key) -> str:
         parts += [f"{most:,} {words} a user"] if (most := getattr(key, f"user_{name}")) else []
     parts += [f"logs {key.log_content}"] if key.log_content else []
     parts += ["shared cache"] if key.shares_cache else []
+    parts += [f"owner {key.owner_name or key.owner}"] if key.owner else []
+    parts += [f"team {key.team}"] if key.team else []
+    if key.has_lost_owner:
+        parts.append("stopped with its owner")
     if key.revoked_at is not None:
         parts.append(f"revoked {key.revoked_at:%Y-%m-%d}")
     elif key.expires_at is not None:

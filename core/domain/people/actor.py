@@ -16,6 +16,7 @@ class Actor:
     door: The way by which they came.
     address: Of their machine, where it is known.
     id: Of the person or of the key; empty = it has none.
+    team: The team that a person's calls are charged to; empty = none.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Actor:
     door: Door = "system"
     address: str = ""
     id: str = ""
+    team: str = ""
 
     def may(self, needed: Role) -> bool:
         return ROLES.index(self.role) >= ROLES.index(needed)

@@ -17,6 +17,7 @@ _TRIED = {
     "removed": "remove", "taken": "take", "dropped": "drop", "repriced": "reprice", "moved": "move",
     "started": "start", "stopped": "stop", "resumed": "resume", "ended": "end", "acknowledged": "acknowledge",
     "loaded": "load", "disabled": "disable", "enabled": "enable", "graded": "grade", "used": "use",
+    "asked": "ask", "cancelled": "cancel", "saved": "save",
 }  # fmt: skip
 
 

@@ -24,8 +24,8 @@ _tags = call_tags.alias("by_tag")
 _WIDTHS = {"day": DAY_US, "hour": HOUR_US}
 _COLUMNS: dict[str, Any] = {
     "model": c.request_model, "vendor": c.provider, "deployment": c.deployment, "source": c.source, "status": c.status,
-    "error": c.error_class,
-    "key": c.key_id, "user": c.user_id, "session": c.session_id, "made_for": c.ref_name, "prompt": c.prompt_version,
+    "error": c.error_class, "key": c.key_id, "team": c.team, "user": c.user_id, "session": c.session_id,
+    "made_for": c.ref_name, "prompt": c.prompt_version,
     "tag": _tags.c.tag, **{name: c.created_at // width * width for name, width in _WIDTHS.items()},
 }  # fmt: skip
 

@@ -13,8 +13,17 @@ from core.storage.engine.database import Store
 from core.storage.engine.prepared import Prepared
 from core.storage.engine.records import from_row, to_row
 from core.storage.gateway.schema import api_keys
+from core.storage.people.schema import people
 
-_READ = Prepared(lambda _: select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id))
+_OWNER = {"owner_name": people.c.name, "owner_role": people.c.role, "disabled_at": people.c.disabled_at}
+_READ = Prepared(
+    lambda _: (
+        select(api_keys, *(column.label(name) for name, column in _OWNER.items()))
+        .outerjoin(people, people.c.id == api_keys.c.owner)
+        .order_by(api_keys.c.created_at.desc(), api_keys.c.id)
+    )
+)
+_NAMES = (*api_keys.c.keys(), *_OWNER)
 _LISTS = ("scopes", "models", "tags")
 _FIXED = ("id", "hint", "created_at", "revoked_at", "last_used_at")
 
@@ -66,5 +75,7 @@ def _to_row(key: Key) -> dict[str, Any]:
 @lru_cache(maxsize=20_000)  # read again every second, and hardly ever another
 def _to_key(values: tuple[Any, ...]) -> tuple[str, Key]:
     """Digest and key."""
-    row = dict(zip(api_keys.c.keys(), values, strict=True))
-    return row["digest"], from_row(Key, row, **{name: texts(row[name]) for name in _LISTS})
+    row = dict(zip(_NAMES, values, strict=True))
+    is_lost = bool(row["owner"]) and (row["owner_role"] is None or row["disabled_at"] is not None)
+    more = {"owner_name": row["owner_name"] or "", "has_lost_owner": is_lost}
+    return row["digest"], from_row(Key, row, **more, **{name: texts(row[name]) for name in _LISTS})

@@ -19,6 +19,7 @@ api_keys = table(
     small("max_parallel", "user_max_parallel", optional=True),  # calls at the same time
     text("log_content", optional=True),  # full, metadata or none; NULL = as the server does
     flag("shares_cache"),
+    text("owner", "team", default=""),  # a person's id; a team's name
     number("created_at"),
     number("expires_at", "revoked_at", "last_used_at", optional=True),
     CheckConstraint("rpm > 0 AND user_rpm > 0", name="api_key_rates"),

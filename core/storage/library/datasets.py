@@ -117,6 +117,9 @@ class DatasetStore(Store):
             "layout": json.dumps(dict(version.layout)),
         }  # fmt: skip
         connection.execute(update(dataset_versions).where(_v.id == version_id).values(**values))
+        audit(
+            connection, "dataset saved", f"{version.dataset}@{number}", {"rows": version.n_rows, "note": version.note}
+        )
         created_at = connection.execute(select(_v.created_at).where(_v.id == version_id)).scalar_one()
         return replace(version, number=number, created_at=from_us(created_at))
 

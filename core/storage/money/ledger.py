@@ -175,6 +175,7 @@ def spent_in(connection: Connection, budget: Budget, since_us: int, until_us: in
     c = generations.c
     column = {
         "key": c.key_id == value,
+        "team": c.team == value,
         "user": c.user_id == value,
         "tag": c.tags.contains(f",{value},", autoescape=True),
     }

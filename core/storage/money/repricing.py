@@ -260,9 +260,9 @@ def _move_rollups(connection: Connection, table: Any, width_us: int, where: Any,
 
 
 def _move_spend_by(connection: Connection, where: Any, whole: Any) -> None:
-    names = ("request_model", "provider", "tags", "user_id", "key_id", "ref_name")
+    names = ("request_model", "provider", "tags", "user_id", "key_id", "team", "ref_name")
     day = _day(g.created_at).label("created_at")
-    has_any = (g.tags != "") | (g.user_id != "") | (g.key_id != "") | (g.ref_name != "")
+    has_any = (g.tags != "") | (g.user_id != "") | (g.key_id != "") | (g.team != "") | (g.ref_name != "")
     statement = select(
         day,
         *(g[name] for name in names),

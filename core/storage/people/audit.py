@@ -13,6 +13,7 @@ from core.storage.engine.database import Store
 from core.storage.engine.paging import read_page
 from core.storage.engine.records import from_row
 from core.storage.people.changes import note as note  # for those who note what they do
+from core.storage.people.changes import noted as noted
 from core.storage.schema import audit
 
 _c = audit.c

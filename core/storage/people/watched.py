@@ -39,13 +39,15 @@ WATCHED: dict[str, Watched] = {
     "team_prices": Watched("price", "admin", name="id"),
     "catalogues": Watched("catalogue", "admin", name="version", secret=("content",)),
     "reconciliations": Watched("reconciliation", "admin", name="source"),
+    "people": Watched("person", "admin", secret=("password", "login"), quiet=("last_login_at",)),
+    "retention_rules": Watched("retention", "admin", name="scope", quiet=("changed_at",)),
     "workflows": Watched("workflow", quiet=("updated_at",)),
     "prompts": Watched("prompt"),
     "prompt_versions": Watched("prompt", name="prompt", is_part=True),
     "prompt_labels": Watched("prompt", name="prompt", is_part=True),
     "prompt_label_moves": _guarded("prompt"),
-    "datasets": Watched("dataset"),
-    "dataset_versions": Watched("dataset", name="dataset", is_part=True, secret=("columns", "layout")),
+    "datasets": _guarded("dataset"),
+    "dataset_versions": _guarded("dataset"),
     "dataset_rows": _guarded("dataset"),
     "dataset_version_rows": _guarded("dataset"),
     "experiments": Watched("experiment"),
@@ -73,11 +75,18 @@ OPEN = frozenset(
     "generations generation_bodies call_tags rollups_hour rollups_day spend_by seen_models step_runs idempotency_keys"
     " budget_spend reservations price_rows alerts deliveries experiment_runs experiment_sums experiment_days"
     " experiment_looks cached_responses breakers rate_hits logins keyed_requests stored_responses response_items"
-    " audit".split()
+    " retention_progress retention_state deleted_rollups deleted_spend experiment_calls forgotten_users audit".split()
 )
 # Deeds that are named otherwise than what they are done with.
-_KIND_OF = {"calls": "price", "split": "experiment", "rollout": "alias", "demo": "demo"}
-_ROLE_OF = {each.kind: each.role for each in WATCHED.values()} | {"demo": "editor"}
+_KIND_OF = {
+    "password": "person",
+    "calls": "price",
+    "split": "experiment",
+    "rollout": "alias",
+    "demo": "demo",
+    "batch": "batch",
+}
+_ROLE_OF = {each.kind: each.role for each in WATCHED.values()} | {"demo": "editor", "model": "editor"}
 
 
 def kind_of(action: str) -> str:
