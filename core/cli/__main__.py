@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from core import ModelManager
 from core.acting import acting_as, user_of_system
 from core.calls.origin import Origin
-from core.cli import audit, evaluation, experiments, library, logs, operating, prices, records, retention, users
+from core.cli import evaluation, experiments, library, logs, operating, people, prices, records, retention
 from core.cli.gateway import keys, vendors
 from core.cli.parts import command
 from core.config import Settings
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aimm", description="AI Model Manager on the command line.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_calls(commands)
-    for group in (logs, library, evaluation, prices, experiments, keys, users, records, audit, retention, operating, vendors):
+    for group in (logs, library, evaluation, prices, experiments, keys, people, records, retention, operating, vendors):
         group.add(commands)
     _add_servers(commands)
     command(commands, "check", "recompute all sums from the raw rows and say what differs", _check)

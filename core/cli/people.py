@@ -1,19 +1,21 @@
-"""`aimm users …`: people who log in to the pages."""
+"""`aimm users …`: people who log in to the pages; `aimm audit`: who changed what."""
 
 import argparse
 import getpass
 import sys
+from datetime import datetime
 from typing import Any
 
-from core import ModelManager
+from core import ModelManager, clock
 from core.cli.parts import command, group
 from core.domain.people.actor import ROLES
+from core.domain.people.entry import AUDIT_FORMATS, Wanted
 from core.domain.people.person import Person
 from core.errors import InvalidRequest
 
 
 def add(commands: Any) -> None:
-    """Add the command and its parts to the parser."""
+    """Add the commands and their parts to the parser."""
     parts = group(commands, "users", "people who log in to the pages")
     one = command(parts, "add", "make a person; the password is asked for, or read from standard input", _add, "name")
     one.add_argument("--role", choices=ROLES, default="viewer")
@@ -25,6 +27,16 @@ def add(commands: Any) -> None:
     command(parts, "password", "another password; open sessions end", _password, "person")
     command(parts, "disable", "end the logins and the keys of a person", _disable, "person")
     command(parts, "enable", "let a person in again", _enable, "person")
+
+    one = command(commands, "audit", "who changed what, the newest first", _audit)
+    one.add_argument("-n", type=int, default=20, help="how many at most, unless a file is written")
+    one.add_argument("--who", default="", help="the name or id of a person, a key or cli:USER")
+    one.add_argument("--kind", action="append", default=[], help="budget, key, alias …; may be repeated")
+    one.add_argument("--subject", default="", help="the name of what was changed")
+    one.add_argument("--refused", action="store_true", help="only what was tried and refused")
+    one.add_argument("--since", default="", help="a day or moment (UTC where no zone is named)")
+    one.add_argument("--until", default="", help="the same, not included")
+    one.add_argument("--format", choices=sorted(AUDIT_FORMATS), help="all that is found as a file, to standard output")
 
 
 def _add(mm: ModelManager, args: argparse.Namespace) -> None:
@@ -75,3 +87,29 @@ def _described(person: Person) -> str:
     parts += [] if person.password is not None else ["by identity provider"]
     parts += [] if person.is_active else ["disabled"]
     return ", ".join(parts)
+
+
+def _audit(mm: ModelManager, args: argparse.Namespace) -> None:
+    since, until = (None if not text else _moment(text) for text in (args.since, args.until))
+    wanted = Wanted(
+        who=args.who,
+        kinds=tuple(args.kind),
+        subject=args.subject,
+        outcome="refused" if args.refused else "",
+        since=since,
+        until=until,
+    )
+    if args.format is not None:
+        for part in mm.audit.export(wanted, args.format):
+            sys.stdout.write(part.decode())
+        return
+    for entry in mm.audit.page(wanted, max(1, min(args.n, 10_000)))[0]:
+        door = " ".join(filter(None, (entry.door, entry.address)))
+        print(f"{entry.created_at:%Y-%m-%d %H:%M:%S}  {entry.text}{f'  [{door}]' if door else ''}")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return clock.from_iso(text)
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"{text[:40]!r} must be a day or a moment, such as 2027-01-31.") from None
