@@ -16,7 +16,6 @@ from core.calls.engine import CallEngine
 from core.calls.limits import RateLimits
 from core.calls.methods import CallMethods
 from core.calls.origin import Origin
-from core.calls.permission import Permission
 from core.comparison.service import ComparisonService
 from core.config import Settings
 from core.costs.repricing import RepriceService
@@ -32,6 +31,7 @@ from core.experiments.routing import TrafficRouter
 from core.experiments.service import Experiments
 from core.keys.issuing import KeyIssuer
 from core.keys.logins import LoginService
+from core.keys.permission import Permission
 from core.keys.requests import RequestKeeper
 from core.keys.service import KeyService
 from core.log.service import LogService

@@ -22,8 +22,7 @@ from core.calls.breaker import Breakers
 from core.calls.cache import ResponseCache
 from core.calls.call import Call, OnChunk
 from core.calls.limits import Pacer, RateLimits
-from core.calls.origin import Origin, Router, Unit
-from core.calls.permission import Permission, charged
+from core.calls.origin import Origin, Router, Unit, charged
 from core.calls.recording import Observer, OnRecord, Recorder, error_text
 from core.config import MAX_PROMPT_BYTES, LogContent
 from core.costs.service import PriceService
@@ -46,6 +45,7 @@ from core.errors import (
 from core.formats.names import PROMPT
 from core.formats.strict_json import unwritable
 from core.formats.text import is_storable
+from core.keys.permission import Permission
 from core.pricing.tokens import counted_tokens, estimated_usage, likely_tokens
 from core.providers.batches import BatchApi, Carried
 from core.providers.http.given import Planned, Planning, Replay
@@ -165,7 +165,7 @@ class CallEngine:
 
     def check_models(self, origin: Origin, *models: str) -> None:
         """See Permission; features that make several calls ask this before the first. Raises: Forbidden"""
-        self._permission.check(origin, *models)
+        self._permission.check(None if origin.is_permitted else origin.key, models)
 
     def count_tokens(self, request: Request, origin: Origin, *, estimates: bool = False) -> tuple[int, bool]:
         """The input tokens of a request, and whether its vendor counted them, which bills nothing for it.

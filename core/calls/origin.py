@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
+from core import acting
 from core.domain.experiment import Assignment
 from core.domain.generation import MAX_CACHE_S, MAX_FALLBACKS, Request, Source
 from core.domain.key import Key
@@ -83,6 +84,12 @@ class Origin:
         if self.cache_s is not None and not 0 <= self.cache_s <= MAX_CACHE_S:
             return f"cache_s == {self.cache_s}, must be 0 to {MAX_CACHE_S:,} seconds"
         return tags_problem(self.tags)
+
+
+def charged(origin: Origin) -> Origin:
+    """The origin with the team that pays: of its key, or of the person who asks on a page."""
+    team = "" if origin.team or origin.key is not None else acting.current().team
+    return replace(origin, team=team) if team else origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -370,8 +370,7 @@ class Generation:
     ref_name, user_id, key_id, team, tags: Workflow or experiment; who asked, with which key, of which team, for what.
     usages: The usage of each billed attempt, where there were several: tiers are per request.
     note: Events on its way, e.g. that a budget chose another model.
-    prompt_version, session_id: The prompt of its first turns, such as support@7; the caller's session; empty = none.
-    deployment: Where its vendor was asked, if not as the environment says.
+    prompt_version, session_id, deployment: The prompt of its first turns (support@7); where its vendor was asked.
     tools, tool_calls: The tools offered, and the model's calls of them.
     damaged: The fields that cannot be read in the database; they are empty here.
     """

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from core.errors import InvalidRequest
 
 BREAKDOWNS = (
-    "model", "vendor", "deployment", "source", "status", "error", "key", "team", "user", "session", "made_for", "prompt",
-    "tag", "day", "hour",
+    "model", "vendor", "deployment", "source", "status", "error", "key", "team", "user", "session", "made_for",
+    "prompt", "tag", "day", "hour",
 )  # fmt: skip
 
 
