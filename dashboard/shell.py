@@ -6,8 +6,9 @@ import streamlit as st
 
 from dashboard import address, failure, login, process, theme
 from dashboard.components.frame import header, keyboard
+from dashboard.components.people import account
 from dashboard.frames import log
-from dashboard.visitors import actor
+from dashboard.visitors import actor, allowed
 
 
 class Entry(NamedTuple):
@@ -55,9 +56,11 @@ PAGES = (
     Entry("Records", "log", "Log", "list", LOG),
     Entry("Records", "gateway", "Gateway", "router", "call key gateway_client gateway_model gateway_revoked"),
     Entry("Records", "models", "Models & prices", "sell", PRICES),
+    Entry("Records", "people/people", "People", "group", "person"),
     Entry("Records", "people/audit", "Audit", "history", AUDIT),
     Entry("Records", "settings", "Settings", "settings"),
 )  # fmt: skip
+ADMINS_OWN = ("People", "Audit")  # others do not see them in the navigation, and are told so where a link leads there
 STANDARD = Entry("Records", "_standard", "Standard", "palette")
 NAME = "AI Model Manager"
 # Drawn here: browsers fetch the pictures of icons and emojis from other hosts.
@@ -80,7 +83,9 @@ def run() -> None:
     sections: dict[str, list[st.Page]] = {}
     pages = (*PAGES, STANDARD) if process.manager().settings.is_developer else PAGES
     for entry in pages:
-        sections.setdefault(entry.section, []).append(entry.page())
+        is_shown = entry.title not in ADMINS_OWN or allowed.may("admin")
+        page = entry.page() if is_shown else entry.page(visibility="hidden")
+        sections.setdefault(entry.section, []).append(page)
     # The first page is at the root, which is the only address of a default page; /home shows it too.
     first = PAGES[0]
     at_root = first.page(default=True, url_path="root")
@@ -92,7 +97,7 @@ def run() -> None:
     st.logo(_logo(), icon_image=ICON)
     st.set_page_config(page_title=f"{page.title} – {NAME}")
     says_itself = page.title in ("Home", "Budgets")  # what the banners say
-    for part in (header.strip, keyboard.listen, *(() if says_itself else (header.banners,))):
+    for part in (account.show, header.strip, keyboard.listen, *(() if says_itself else (header.banners,))):
         with failure.contained():
             part()
     address.enter(page.title, next(entry.names for entry in pages if entry.title == page.title).split())

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
+from core import acting
 from core.domain.people.actor import Actor
 from core.domain.people.entry import AUDIT_FORMATS, AuditEntry, Wanted
 from core.errors import InvalidRequest, NotFound
@@ -21,6 +22,7 @@ COLUMNS = (
     "before", "after", "detail", "text",
 )  # fmt: skip
 AT_ONCE = 500
+_DEED = "read the audit"
 REPEATED_S, KEPT = 60.0, 1000  # the same refusal is noted once a minute
 
 
@@ -34,22 +36,30 @@ class AuditService:
     def page(
         self, wanted: Wanted | None = None, limit: int = 100, before: str | None = None
     ) -> tuple[list[AuditEntry], str | None]:
-        """Entries, the newest first, and what to ask the next page with. Raises: InvalidRequest."""
+        """Entries, the newest first, and what to ask the next page with.
+
+        Raises:
+            InvalidRequest; Forbidden: it names people, and is for admins, as all that reads it here.
+        """
+        acting.require("admin", _DEED)
         return self._store.page(wanted or Wanted(), limit, before)
 
     def get(self, entry_id: str) -> AuditEntry:
-        """Raises: NotFound."""
+        """Raises: NotFound, Forbidden."""
+        acting.require("admin", _DEED)
         found = self._store.get(entry_id)
         if found is None:
             raise NotFound(f"There is no entry {entry_id[:60]!r} of the audit.")
         return found
 
     def kinds(self) -> list[str]:
-        """The kinds that there are entries of."""
+        """The kinds that there are entries of. Raises: Forbidden."""
+        acting.require("admin", _DEED)
         return self._store.kinds()
 
     def export(self, wanted: Wanted, format_: str) -> Iterator[bytes]:
         """The entries as a file in parts, the newest first. Raises: InvalidRequest: There is no such format."""
+        acting.require("admin", _DEED)
         if format_ not in AUDIT_FORMATS:
             raise InvalidRequest(
                 f"format == {format_[:40]!r}, must be one of {', '.join(AUDIT_FORMATS)}", param="format"

@@ -70,7 +70,9 @@ def spent(found: SpendOf | None) -> str:
 
 
 def state(key: Key) -> str:
-    return "Active" if key.is_valid_at(datetime.now(UTC)) else "Revoked" if key.revoked_at else "Expired"
+    if key.is_valid_at(datetime.now(UTC)):
+        return "Active"
+    return "Revoked" if key.revoked_at else "Owner disabled" if key.has_lost_owner else "Expired"
 
 
 def keys_frame(keys: Sequence[Key]) -> pd.DataFrame:

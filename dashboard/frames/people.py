@@ -5,8 +5,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.domain.people.entry import AuditEntry, said
+from core.domain.people.person import Person
 from dashboard import formatting, tables
 
+ROLE_HELP = (
+    "A viewer looks. An editor also asks models and changes prompts, datasets, workflows, experiments and aliases."
+    " An admin also changes budgets, keys, prices and people."
+)
 DOORS = {"page": "page", "api": "API", "cli": "command line", "python": "program", "system": "system"}
 
 
@@ -20,6 +25,20 @@ def entries(found: Sequence[AuditEntry]) -> pd.DataFrame:
             "role": lambda entry: entry.role or formatting.UNKNOWN,
             "from": lambda entry: came_from(entry) or formatting.UNKNOWN,
             "outcome": lambda entry: entry.outcome,
+        },
+    )
+
+
+def persons(found: Sequence[Person]) -> pd.DataFrame:
+    return tables.frame(
+        found,
+        {
+            "name": lambda person: person.name,
+            "role": lambda person: person.role,
+            "team": lambda person: person.team or formatting.UNKNOWN,
+            "logs in by": lambda person: "password" if person.password is not None else "identity provider",
+            "state": lambda person: "active" if person.is_active else "disabled",
+            "last login": lambda person: person.last_login_at,
         },
     )
 

@@ -8,6 +8,7 @@ from dashboard.components.budgets import alerts, form, rows, words
 from dashboard.components.monitoring import headline
 from dashboard.frames import monitoring
 from dashboard.frames.money import budgets
+from dashboard.visitors import allowed
 
 SHOWN, SEARCHED_FROM = 20, 8
 
@@ -21,7 +22,10 @@ if n_all >= SEARCHED_FROM or st.query_params.get("budget_search"):
     )  # fmt: skip
     wanted = folded(typed or "")
     found = [each for each in found if wanted in folded(words.searched(each.status.budget))]
-row.button("New budget", type="primary", icon=":material/add:", key="budget_new", on_click=form.open_for, args=("new",))
+row.button(
+    "New budget", type="primary", icon=":material/add:", key="budget_new", on_click=form.open_for, args=("new",),
+    **allowed.needs("admin"),
+)  # fmt: skip
 
 is_simulated = not monitoring.has_calls(simulated=False)
 if is_simulated and monitoring.has_calls(simulated=True):

@@ -7,6 +7,7 @@ from dashboard.components import demo, head
 from dashboard.components.experiments import detail, form
 from dashboard.frames import experiments
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 NEW = "new"  # stands in the address where an experiment's id does
 
@@ -28,7 +29,7 @@ if asked is not None:
 
 head.show("Experiments").button(
     "New experiment", icon=":material/add:", type="primary", key="exp_new",
-    on_click=lambda: address.put("experiment", NEW),
+    on_click=lambda: address.put("experiment", NEW), **allowed.needs("editor"),
 )  # fmt: skip
 if not known:
     demo.offer("No experiments yet. Start a new one, or load the demo data.", "exp_demo")

@@ -10,6 +10,7 @@ from dashboard.components.gateway import keys, snippets, tail
 from dashboard.components.log import drawer
 from dashboard.frames import gateway
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 row = head.show("Gateway")
 
@@ -21,7 +22,10 @@ n_calls, since = gateway.recent()
 
 row.caption("Base URL", width="content")
 row.code(f"{address}/v1", language=None, width=320)
-row.button("New key", type="primary", icon=":material/add:", key="gateway_new_key", on_click=keys.open_new)
+row.button(
+    "New key", type="primary", icon=":material/add:", key="gateway_new_key", on_click=keys.open_new,
+    **allowed.needs("admin"),
+)  # fmt: skip
 st.caption(
     f"{'A key is needed' if needs_key else 'No key is needed on this machine'}"
     f" · {n_calls:,} {'call' if n_calls == 1 else 'calls'} since {formatting.at(since, '%H:%M')}"

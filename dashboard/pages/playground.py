@@ -10,6 +10,7 @@ from dashboard.components.log import drawer
 from dashboard.components.playground import attachments, conversation, parameters, past, prompt, turns
 from dashboard.frames import models
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 EXAMPLES = {
     "Extract JSON": "Extract name, date and amount as JSON: «Invoice 4711 of 3 March, Baker & Sons, 128.40 euros.»",
@@ -87,6 +88,7 @@ with st.bottom.container(key="play_bottom", gap="xsmall"):
     # Not disabled by a wrong schema: a prompt that is sent together with one would be lost.
     given = row.chat_input(
         f"Result of {waiting[0].name}" if waiting and not problem else hint, key="play_prompt",
+        disabled=not allowed.may("editor"),
         **attachments.options(mm.models.reads(name)),
     )  # fmt: skip
     if live:

@@ -8,6 +8,7 @@ from dashboard import formatting, login
 from dashboard.components import demo, head, key_card
 from dashboard.components.settings import rows, vendors
 from dashboard.frames import monitoring
+from dashboard.visitors import allowed
 
 HEADS = ("Setting", "Value", "Comes from", "What it does")
 
@@ -47,12 +48,12 @@ st.caption(formatting.plain(f"{kind} · {size} · {n_calls:,} calls on record"))
 st.subheader("Demo data", anchor=False)
 if monitoring.has_demo():
     st.caption("Two made-up months are loaded. They are marked simulated and never count in real totals.")
-    if st.button("Remove demo data", icon=":material/delete:", key="settings_remove"):
+    if st.button("Remove demo data", icon=":material/delete:", key="settings_remove", **allowed.needs("editor")):
         demo.remove()
 else:
     st.caption(
         "Two made-up months: calls with an incident on one of them, a workflow run, comparisons with votes, and two"
         " experiments."
     )
-    if st.button("Load demo data", icon=":material/science:", key="settings_fill"):
+    if st.button("Load demo data", icon=":material/science:", key="settings_fill", **allowed.needs("editor")):
         demo.fill()

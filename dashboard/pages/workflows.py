@@ -12,6 +12,7 @@ from dashboard.components import clicks, estimates, head, inputs
 from dashboard.components.workflows import drafts, editor, picture, run
 from dashboard.frames import models, workflows
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 mm = manager()
 state = st.session_state
@@ -50,7 +51,10 @@ def start_form(chosen: str, workflow: Workflow | None, *, is_first: bool) -> Non
             )
         buttons = st.container(horizontal=True)
         run_clicked = buttons.form_submit_button(
-            "Run", type="primary" if is_first else "secondary", icon=":material/play_arrow:", disabled=workflow is None
+            "Run",
+            type="primary" if is_first else "secondary",
+            icon=":material/play_arrow:",
+            **allowed.needs("editor", disabled=workflow is None),
         )
         estimate = buttons.form_submit_button(
             "Estimate", icon=":material/calculate:", help=estimates.HELP, disabled=workflow is None
@@ -94,7 +98,9 @@ def runs_list() -> None:
     if not found:
         st.info("No runs yet. Run the workflow above, or open an example.", icon=":material/account_tree:")
         free = "On a simulated model, free of charge."
-        example = st.button("Run an example", key="flow_example", icon=":material/science:", help=free)
+        example = st.button(
+            "Run an example", key="flow_example", icon=":material/science:", **allowed.needs("editor", free)
+        )
         begin(example, EXAMPLE, SAMPLE, model=EXAMPLE_MODEL)
         return
     st.subheader("Runs", anchor=False)

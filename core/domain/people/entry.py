@@ -79,6 +79,7 @@ class AuditEntry:
         words = ", ".join(
             f"{name.removesuffix('_usd').replace('_', ' ')} from {said(name, old)} to {said(name, new)}"
             for name, (old, new) in changed.items()
+            if not name.endswith("_at")  # when it was is the entry's own moment
         )
         return f"{who} {_DID.get(deed, deed)} {thing}{f': {words}' if words else ''}{self._why()}"
 

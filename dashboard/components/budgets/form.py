@@ -14,6 +14,7 @@ from dashboard.components import clicks, inputs
 from dashboard.components.budgets import words
 from dashboard.frames import models
 from dashboard.process import manager, zone
+from dashboard.visitors import allowed
 
 ACTION_LABELS = {"notify": "Notify only", "downgrade": "Send calls to another model", "stop": "Refuse calls"}
 PERIOD_LABELS = {"rolling": "Rolling hours", "day": "Day", "week": "Week", "month": "Month"}
@@ -57,7 +58,10 @@ def _form(budget: Budget | None) -> None:
     places: dict[str, Any] = {}
     fields = _what(old, key, places) | _when(old, key, places) | _then(old, key, places)
     below, said = st.container(), repr(fields)
-    clicked = st.button("Save" if budget else "Add budget", type="primary", icon=":material/save:", key=f"{key}save")
+    clicked = st.button(
+        "Save" if budget else "Add budget", type="primary", icon=":material/save:", key=f"{key}save",
+        **allowed.needs("admin"),
+    )  # fmt: skip
     if clicks.first(clicked, "budget", (key, said)):
         try:
             _save(budget, fields, unless_refusing=True)

@@ -9,6 +9,7 @@ from core.domain.budget import BudgetOutlook
 from dashboard import formatting, theme
 from dashboard.components.budgets import form, words
 from dashboard.frames.money import budgets
+from dashboard.visitors import allowed
 
 MENU = {"Change": "change", "Raise once": "raise", "Remove": "remove"}
 HEADS = ("Budget", "Spent", "Period", "Forecast", "At the limit")
@@ -24,6 +25,7 @@ def show(found: Sequence[BudgetOutlook]) -> None:
             row.menu_button(
                 f"Actions for {formatting.plain(budget.name)}", list(MENU), icon=":material/more_vert:",
                 type="tertiary", key=f"icon_budget_{budget.id}", on_click=_chosen, args=(budget.id,),
+                **allowed.needs("admin"),
             )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from dashboard import formatting
 from dashboard.components import clicks, estimates, inputs
 from dashboard.components.compare import candidates, rule_editor
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 SAMPLE = "Explain in three sentences why a small model can be the better choice."
 _IN_TABLE = {"temperature", "max_tokens"}
@@ -74,7 +75,10 @@ def _fields() -> tuple[str | None, list[Criterion]]:
         requests = [candidates.request_of(each, prompt, system) for each in chosen]
         estimates.popover(requests, "compare_estimate")
     row.space("stretch")
-    run = row.button("Compare", key="compare_run", type="primary", icon=":material/play_arrow:", shortcut="Ctrl+Enter")
+    run = row.button(
+        "Compare", key="compare_run", type="primary", icon=":material/play_arrow:", shortcut="Ctrl+Enter",
+        **allowed.needs("editor"),
+    )  # fmt: skip
     cap = estimates.cap("compare_cap")
     try:
         begun = clicks.once(

@@ -17,6 +17,7 @@ from dashboard.components.interval import Cell, Head
 from dashboard.frames import models
 from dashboard.frames.evaluation import choices
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 KEY = "eval_form_"
 _AS_THEY_STAND = "No prompt: each row is asked as it stands."
@@ -54,7 +55,8 @@ def draw() -> None:
             refused = _expected(plan)
         begun = st.button(
             "Run", type="primary", icon=":material/play_arrow:", key="eval_start", width="stretch",
-            shortcut="Ctrl+Enter", disabled=bool(missing) or refused is not None or plan is None,
+            shortcut="Ctrl+Enter",
+            **allowed.needs("editor", disabled=bool(missing) or refused is not None or plan is None),
         )  # fmt: skip
         if missing:
             st.caption(f"Missing: {', '.join(missing)}")

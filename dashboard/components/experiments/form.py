@@ -15,6 +15,7 @@ from dashboard import address, formatting
 from dashboard.components import inputs
 from dashboard.frames import experiments, models, workflows
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 WORKFLOW, DRAFT = "workflow: ", "draft_"
 RULES = {"superior": "it is better", "not_worse_and_cheaper": "not worse, cheaper"}
@@ -53,7 +54,7 @@ def show() -> None:
             type="primary",
             icon=":material/play_arrow:",
             key="exp_start",
-            disabled=bool(missing),
+            **allowed.needs("editor", disabled=bool(missing)),
             width="stretch",
         ):
             _start(name, hypothesis, variants, design | where)

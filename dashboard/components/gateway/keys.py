@@ -14,6 +14,7 @@ from dashboard.components import clicks, clients, inputs
 from dashboard.components.gateway import snippets
 from dashboard.frames import gateway, log
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 _SCOPE_HELP = (
     "call: use models, record outcomes. read: see metrics, costs and the log. admin: change settings, keys included."
@@ -49,7 +50,7 @@ def show() -> None:
 def _table(keys: list[Key]) -> None:
     frame = gateway.keys_frame(keys)
     c, ink, utc = st.column_config, theme.ink(), formatting.of_utc()
-    states = {"Active": ink.pale_good, "Expired": ink.axis, "Revoked": ink.axis}
+    states = {"Active": ink.pale_good, "Expired": ink.axis, "Revoked": ink.axis, "Owner disabled": ink.axis}
     config = {
         "name": c.TextColumn("Name", width=200),
         "state": tables.model_column(states, states, label="State", width=72),
@@ -145,7 +146,7 @@ def _change(key: Key) -> None:
         places: dict[str, Any] = {}
         fields = _fields(key, state, places)
         below = st.container()
-        if not st.form_submit_button("Save", icon=":material/save:", type="primary"):
+        if not st.form_submit_button("Save", icon=":material/save:", type="primary", **allowed.needs("admin")):
             return
     try:
         manager().keys.change(key.id, **fields)
@@ -158,7 +159,9 @@ def _change(key: Key) -> None:
 def _revoke(key: Key) -> None:
     name = formatting.plain(key.name)
     sure = st.checkbox(f"**{name}** ({formatting.plain(key.hint)}) stops working within a second, for good.")
-    asked = st.button(f"Revoke {name}", icon=":material/block:", disabled=not sure, key=f"revoke_{key.id}")
+    asked = st.button(
+        f"Revoke {name}", icon=":material/block:", key=f"revoke_{key.id}", **allowed.needs("admin", disabled=not sure)
+    )
     if clicks.first(asked, "revoke", key.id) and inputs.done(st, manager().keys.revoke, key.id):
         _done(f"key_{key.id}_")
 
@@ -236,6 +239,17 @@ def _fields(key: Key, state: str, places: dict[str, Any]) -> dict[str, Any]:
         _field(places, "[Tt]ag", right), "Tags", f"{state}tags", key.tags, key.tags, accept_new_options=True,
         placeholder="None", help="Added to each of its calls, for spend and budgets by tag or owner.",
     )  # fmt: skip
+    left, right = st.columns(2)
+    owners = {each.id: each.name for each in manager().people.all() if each.is_active or each.id == key.owner}
+    owner = inputs.choice(
+        _field(places, "person", left), "Owner", f"{state}owner", ["", *owners], ["", *owners].index(key.owner)
+        if key.owner in owners else 0, format_func=lambda person_id: owners.get(person_id, "Nobody"),
+        help="It may do no more than they may, and stops when they are disabled.",
+    )  # fmt: skip
+    team = inputs.text(
+        _field(places, "team", right), "Team", f"{state}team", value=key.team, max_chars=60, placeholder="None",
+        help="Its calls are charged to the team, whose budget has the scope team:NAME.",
+    )  # fmt: skip
     row = st.columns(2)
     limits = {}
     for limit, (of_key, of_user) in _LIMITS.items():
@@ -263,7 +277,7 @@ def _fields(key: Key, state: str, places: dict[str, Any]) -> dict[str, Any]:
     )
     fields = {
         "name": name, "scopes": tuple(scopes), "models": tuple(models), "tags": tuple(tags), **limits,
-        "log_content": stored, "shares_cache": shares,
+        "log_content": stored, "shares_cache": shares, "owner": owner or "", "team": team.strip(),
     }  # fmt: skip
     return fields if ends_on == old_end else fields | {"expires_at": _end(ends_on)}
 

@@ -14,6 +14,7 @@ from dashboard.components import clicks, inputs
 from dashboard.components.library.people import author
 from dashboard.frames import models
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 _NEW = "new"
 _HELP = 'A variable is written {{name}}. Braces as text are written {{"{{"}}.'
@@ -43,7 +44,10 @@ def _inside(version: PromptVersion | None) -> None:
         + f". {formatting.plain(_HELP)}"
     )
     note = inputs.text(st, "Note", f"{key}note", placeholder="What is new about it (optional)")
-    clicked = st.button("Save version", type="primary", icon=":material/save:", key=f"{key}save", disabled=made is None)
+    clicked = st.button(
+        "Save version", type="primary", icon=":material/save:", key=f"{key}save",
+        **allowed.needs("editor", disabled=made is None),
+    )  # fmt: skip
     if made is not None and clicks.first(clicked, "prompt", (name, note, made.digest)):
         _save(name, made, note, version, key)
 

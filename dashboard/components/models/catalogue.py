@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard import formatting, tables
 from dashboard.frames.money import prices
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 
 def show() -> None:
@@ -32,6 +33,9 @@ def show() -> None:
 
 
 def audit() -> None:
+    if not allowed.may("admin"):
+        st.caption(allowed.why_not("admin"))
+        return
     frame = prices.audit()
     if frame.empty:
         st.caption("No changes to prices or budgets yet.")

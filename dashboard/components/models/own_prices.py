@@ -12,6 +12,7 @@ from dashboard import address, formatting, tables
 from dashboard.components import inputs
 from dashboard.frames.money import prices
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 MORE_RATES = {
     "cache_write": "Cache write $/M", "cache_write_1h": "Cache write, 1 h $/M",
@@ -95,7 +96,7 @@ def form(key: str, provider: str = "gemini", model: str = "") -> None:
             )
             for name, label in MORE_RATES.items():
                 fields[name] = _price(st, label, f"{key}_{name}", help=RATE_HELP)
-        if not st.form_submit_button("Set price", type="primary", icon=":material/sell:"):
+        if not st.form_submit_button("Set price", type="primary", icon=":material/sell:", **allowed.needs("admin")):
             return
     set_ = {name: value for name, value in fields.items() if value is not None}
     tiers = {name.removeprefix("tier_"): value for name, value in set_.items() if name.startswith("tier_")}

@@ -9,6 +9,7 @@ from dashboard import address, formatting, process, tables
 from dashboard.components.models import own_prices
 from dashboard.frames.money import prices
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 
 def unpriced() -> None:
@@ -70,7 +71,11 @@ def _preview(provider: str, model: str, span: tuple[datetime | None, datetime | 
     st.markdown(f"**Preview**: {text} → **{formatting.plain(after)}**")
     tables.show(frame, height=min(300, 60 + 35 * len(frame)))
     if st.button(
-        f"Recalculate {n:,} calls", type="primary", icon=":material/published_with_changes:", key="reprice_apply"
+        f"Recalculate {n:,} calls",
+        type="primary",
+        icon=":material/published_with_changes:",
+        key="reprice_apply",
+        **allowed.needs("admin"),
     ):
         with process.aside(), st.spinner("Recalculating …"):
             done = service.reprice(provider, model, **options)  # type: ignore[arg-type]

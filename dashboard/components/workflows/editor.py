@@ -10,6 +10,7 @@ from dashboard import address, formatting, theme
 from dashboard.components.workflows import cards, drafts, picture
 from dashboard.components.workflows.drafts import Current
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 
 def says(name: str, current: Current) -> None:
@@ -70,7 +71,7 @@ def _toolbar(name: str, current: Current) -> None:
     row = st.container(horizontal=True, vertical_alignment="center", gap="small")
     if row.button(
         "Save", icon=":material/save:", key="flow_save", type="primary",
-        disabled=current.ready is None or is_taken or not drafts.is_changed(),
+        **allowed.needs("editor", disabled=current.ready is None or is_taken or not drafts.is_changed()),
     ):  # fmt: skip
         saved = manager().workflows.save(state["flow_text"]).name
         drafts.select(name)

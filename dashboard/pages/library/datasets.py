@@ -6,13 +6,14 @@ from dashboard import address, formatting
 from dashboard.components import head
 from dashboard.components.library import datasets, importing, opening
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 service = manager().datasets
 top = head.show("Datasets")
 shown = opening.shown("dataset", service.get, top)
 top.button(
     "Import", icon=":material/upload_file:", key="datasets_import", type="secondary" if shown else "primary",
-    on_click=address.put, args=("import", "new"),
+    on_click=address.put, args=("import", "new"), **allowed.needs("editor"),
 )  # fmt: skip
 if shown is None:
     datasets.listed(service.all())

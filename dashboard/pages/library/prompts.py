@@ -7,13 +7,14 @@ from dashboard import address, formatting
 from dashboard.components import head
 from dashboard.components.library import opening, prompt_editor, prompts
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 service = manager().prompts
 top = head.show("Prompts")
 shown = opening.shown("prompt", service.get, top)
 top.button(
     "New prompt", icon=":material/add:", key="prompts_new", type="secondary" if shown else "primary",
-    on_click=address.put, args=("prompt_edit", "new"),
+    on_click=address.put, args=("prompt_edit", "new"), **allowed.needs("editor"),
 )  # fmt: skip
 if shown is None:
     prompts.listed(service.all())

@@ -11,6 +11,7 @@ from dashboard.components import head
 from dashboard.components.people import entry
 from dashboard.frames import people
 from dashboard.process import manager, zone
+from dashboard.visitors import allowed
 
 PAGE_SIZE = 100
 OUTCOMES = ("done", "refused")
@@ -31,6 +32,9 @@ def whole(wanted: Wanted, format_: str) -> bytes:
 
 
 row = head.show("Audit")
+if not allowed.may("admin"):
+    st.info(allowed.why_not("admin"), icon=":material/lock:")
+    st.stop()
 kinds = manager().audit.kinds()
 address.check("audit_kind", kinds, "kind")
 address.check("audit_outcome", OUTCOMES, "outcome")
