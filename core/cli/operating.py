@@ -40,7 +40,7 @@ def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     told = "end when all is there but what servers go on writing; the same command finishes it when they are stopped"
     one.add_argument("--once", action="store_true", help=told)
     one.add_argument(
-        "--abandon", action="store_true", help="give up a copy that was begun; what was copied stays there"
+        "--abandon", action="store_true", help="go on with this database: give up a copy that was begun, or is finished"
     )
     one.add_argument("--no-check", action="store_true", help="do not recompute the sums of both sides at the end")
 
@@ -90,14 +90,13 @@ def _copy(args: argparse.Namespace) -> int:
     transfers = Transfers(settings.database_url, _tell)
     if args.to and transfers.has_password(args.to):
         print(_SHOWN, file=sys.stderr)
-    report = transfers.copy(address, waits=not args.once)
+    check = None if args.no_check else lambda address: checked(settings, address)
+    report = transfers.copy(address, waits=not args.once, check=check)
     if report is None:
         print("Stop the servers on the old database, then run the same command again: it takes seconds.")
         return EXIT_LATER
     _print_report(report)
-    if args.no_check:
-        return 0
-    return _compare_checks(settings, report, settings.database_url, address)
+    return 0 if report.differences is None else _print_checks(report)
 
 
 def _print_report(report: Report) -> None:
@@ -116,9 +115,8 @@ def _print_report(report: Report) -> None:
     )
 
 
-def _compare_checks(settings: Settings, report: Report, source: str, target: str) -> int:
-    """Recompute the sums of both sides, which servers may use meanwhile."""
-    old, new = checked(settings, source), checked(settings, target)
+def _print_checks(report: Report) -> int:
+    old, new = report.differences or ([], [])
     if old == new:
         print("\n".join(old) or "aimm check: the sums equal the raw rows on both sides.")
         return EXIT_ERROR if old else 0

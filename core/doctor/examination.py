@@ -13,7 +13,7 @@ from core.doctor.finding import Finding, fault, note, ok, warning
 from core.doctor.sums import differences
 from core.errors import AimmError, redact
 from core.formats.figures import as_size
-from core.storage.engine.database import HEAD, UNFINISHED, known_versions
+from core.storage.engine.database import COPIED, HEAD, UNFINISHED, known_versions
 from core.storage.transfer.inspection import Inspection, inspected
 from core.vendors import VENDORS
 
@@ -112,7 +112,8 @@ def database(state: Inspection) -> Iterator[Finding]:
     if state.is_copying:
         told = "Go on with it: aimm db copy; or give it up: aimm db copy --abandon"
         yield warning("copy", "A copy was begun and is not finished; each change is noted for it meanwhile.", told)
-    if state.copied_to and state.copied_to != state.address and (state.last_call_us or 0) > state.copied_us:
+    was_copied = state.version == HEAD and state.copied_to and state.copied_to != state.address
+    if was_copied and (state.last_call_us or 0) > state.copied_us:
         told = f"It was copied to {state.copied_to}, and calls were recorded here since, which are not there."
         yield warning("copy", told, "Is DATABASE_URL the new address everywhere?")
     if state.last_call_us is not None and state.last_call_us > clock.now_us() + _FUTURE_US:
@@ -127,6 +128,9 @@ def _version(state: Inspection) -> Finding:
         return note("database", f"{state.address} has no tables yet; the first start makes them.")
     if state.version == UNFINISHED:
         return fault("database", "A copy into it is not finished.", "Go on with it: aimm db copy.")
+    if state.version == COPIED:
+        told = "Set DATABASE_URL to the new address; to go on with this one: aimm db copy --abandon"
+        return fault("database", f"It was copied to {state.copied_to or 'another one'}, where its records go on.", told)
     if state.version == HEAD:
         return ok("database", f"Its tables are of this program's version, {HEAD}.")
     if state.version in known_versions():

@@ -29,9 +29,10 @@ BUSY_TIMEOUT_MS = 10_000  # how long a call waits for another program's lock bef
 MIGRATION_MS = 120_000  # how long a start waits while another process brings the tables up to date
 CONNECT_S = 5
 HEAD = "0032"
-UNFINISHED = "copying"  # stands for a version while a copy into a database is not finished
 _VERSION = "SELECT version_num FROM alembic_version"
 _MIGRATIONS = Path(__file__).parent / "migrations"
+# What stands for a version while a copy into a database is not finished, and where one out of it is.
+UNFINISHED, COPIED = "copying", "copied"
 
 
 class Database:
@@ -247,6 +248,11 @@ class Database:
         if version == UNFINISHED:
             raise DatabaseUnavailable(
                 f"A copy into the database {self.address} is not finished.", hint="Go on with it: aimm db copy."
+            )
+        if version == COPIED:
+            raise DatabaseUnavailable(
+                f"The database {self.address} was copied into another one, where its records go on.",
+                hint="Set DATABASE_URL to the new address; to go on with this one: aimm db copy --abandon",
             )
         if not re.fullmatch(r"\d{4}", str(version)):
             raise self._foreign()

@@ -18,7 +18,7 @@ from typing import Any
 from core.clock import from_us, now_us
 from core.errors import DatabaseUnavailable, InvalidRequest
 from core.formats import strict_json as json
-from core.storage.engine.database import HEAD, Database, known_versions
+from core.storage.engine.database import COPIED, HEAD, Database, known_versions
 from core.storage.transfer import changes
 from core.storage.transfer.copying import copy_still
 from core.storage.transfer.snapshot import copy_file, explained, faults, reading, unfinished, version_of
@@ -56,38 +56,50 @@ class Backup:
         return f"{self.file}: version {self.version}, {self.contents.rows.get('generations', 0):,} calls{made}"
 
 
-def back_up(database: Database, file: Path, tell: Callable[[str], None]) -> Backup:
-    """Write a backup of a database that goes on being used: all that was written before it began is in it.
-
-    Raises:
-        AimmError: The file is there already, cannot be written, or there is no room.
-    """
+def back_up_file(source: Path, file: Path, tell: Callable[[str], None]) -> Backup:
+    """Write a backup of a SQLite file."""
+    with reading(source) as connection:
+        if version_of(connection) is None:
+            raise InvalidRequest(f"{source} has not the tables of this program.", hint="Check DATABASE_URL.")
     with unfinished(file) as part:
-        engine: bytes | None = None
-        if database.is_sqlite:
-            source = Path(database.url.database or "")
-            engine = _engine_state(source)
-            made_us = now_us()
-            copy_file(source, part)
-        else:
-            made_us = now_us()
-            _from_server(database, part, tell)
-        with explained(part), closing(sqlite3.connect(part, isolation_level=None)) as connection:
-            connection.execute("BEGIN")
-            changes.unwatch(connection)
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA journal_mode=DELETE")
-            notes = {
-                "made_us": made_us,
-                "address": database.address,
-                "contents": json.dumps(asdict(contents_of_file(connection))),
-                "engine": engine,
-            }
-            connection.execute(f"CREATE TABLE {NOTES} (name TEXT PRIMARY KEY, value)")
-            connection.executemany(f"INSERT INTO {NOTES} VALUES (?, ?)", list(notes.items()))  # noqa: S608
-        tell("Opening it to look whether it is whole.")
-        look_at(part)
+        engine = _engine_state(source, file.parent)
+        made_us = now_us()
+        copy_file(source, part)
+        _finish(part, {"made_us": made_us, "address": f"sqlite:///{source}", "engine": engine}, tell)
     return look_at(file, is_whole=True)
+
+
+def back_up_server(database: Database, file: Path, tell: Callable[[str], None]) -> Backup:
+    """Write a backup of a PostgreSQL database of this version."""
+    with unfinished(file) as part:
+        made_us = now_us()
+        source = PostgresSource(database)
+        try:
+            target = Target(f"sqlite:///{part}")
+            try:
+                copy_still(source, target, tell)
+            finally:
+                target.close()
+        finally:
+            source.close()
+        os.chmod(part, 0o600)
+        _finish(part, {"made_us": made_us, "address": database.address}, tell)
+    return look_at(file, is_whole=True)
+
+
+def _finish(part: Path, notes: dict[str, object], tell: Callable[[str], None]) -> None:
+    """Add the notes, and look whether all is whole."""
+    with explained(part), closing(sqlite3.connect(part, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute("BEGIN")
+        changes.unwatch(connection)
+        connection.execute("UPDATE alembic_version SET version_num = ? WHERE version_num = ?", (HEAD, COPIED))
+        connection.execute(f"CREATE TABLE {NOTES} (name TEXT PRIMARY KEY, value)")
+        notes["contents"] = json.dumps(asdict(contents_of_file(connection)))
+        connection.executemany(f"INSERT INTO {NOTES} VALUES (?, ?)", list(notes.items()))  # noqa: S608
+        connection.execute("COMMIT")
+    tell("Opening it to look whether it is whole.")
+    look_at(part)
 
 
 def look_at(file: Path, *, is_whole: bool = False) -> Backup:
@@ -129,24 +141,12 @@ def _notes(connection: sqlite3.Connection) -> dict[str, Any]:
     return dict(connection.execute(f"SELECT name, value FROM {NOTES}").fetchall())  # noqa: S608
 
 
-def _engine_state(source: Path) -> bytes | None:
+def _engine_state(source: Path, folder: Path) -> bytes | None:
+    """folder: Where there is room; that for temporary files is often small."""
     file = Path(f"{source}.engine")
     if not file.exists():
         return None
-    with tempfile.TemporaryDirectory(prefix="aimm-") as folder:
-        copy = Path(folder) / "engine"
+    with tempfile.TemporaryDirectory(prefix=".aimm-", dir=folder) as beside:
+        copy = Path(beside) / "engine"
         copy_file(file, copy)
         return copy.read_bytes()
-
-
-def _from_server(database: Database, part: Path, tell: Callable[[str], None]) -> None:
-    source = PostgresSource(database)
-    try:
-        target = Target(f"sqlite:///{part}")
-        try:
-            copy_still(source, target, tell)
-        finally:
-            target.close()
-    finally:
-        source.close()
-    os.chmod(part, 0o600)

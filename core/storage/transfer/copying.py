@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.errors import Conflict
+from core.storage.engine.database import COPIED
 from core.storage.transfer import changes
-from core.storage.transfer.notes import COPIED, note
+from core.storage.transfer.notes import TO, note
 from core.storage.transfer.source import Source, SqliteSource
 from core.storage.transfer.tables import Contents, all_tables
 from core.storage.transfer.target import Target
@@ -37,16 +38,21 @@ class Copied:
 
 def copy_still(source: Source, target: Target, tell: Tell) -> Copied:
     """Copy from where nobody writes, or what is written does not show."""
-    _load(source, target, tell)
-    target.build(tell)
     begun = time.monotonic()
-    copied = _finish(source, target, 0, begun)
+    if not target.is_finished(source.identity):
+        _load(source, target, tell)
+        target.build(tell)
+        begun = time.monotonic()
+        _finish(source, target)
     target.forget()
-    return copied
+    return Copied(source.contents(), dict(source.replaced), 0, time.monotonic() - begun)
 
 
 def copy_live(source: SqliteSource, target: Target, tell: Tell, *, waits: bool) -> Copied | None:
-    """Copy while others write. waits: Until nobody else has the file open; else None = it is gone on with later."""
+    """Copy while others write; from the end on, no server starts on the source.
+
+    waits: Until nobody else has the file open; else None = it is gone on with later.
+    """
     brought, said = 0, False
     if not target.is_finished(source.identity):  # else the end came between what it writes on both sides
         try:
@@ -64,21 +70,19 @@ def copy_live(source: SqliteSource, target: Target, tell: Tell, *, waits: bool) 
         if not waits:
             return None
         time.sleep(LOOK_S)
-        brought += _bring(source, target)
-    begun = time.monotonic()
-    try:
         if not target.is_finished(source.identity):
-            note(source.connection, COPIED, target.address)
+            brought += _bring(source, target)
+    begun = time.monotonic()
+    with source.kept():
+        note(source.connection, TO, target.address)
+        if not target.is_finished(source.identity):
             brought += _drain(source, target)
-        copied = _finish(source, target, brought, begun)
+            _finish(source, target)
+        contents = source.contents()
         changes.unwatch(source.connection)
-    except BaseException:
-        if source.connection.in_transaction:
-            source.connection.execute("ROLLBACK")
-        raise
-    source.connection.execute("COMMIT")
+        source.connection.execute("UPDATE alembic_version SET version_num = ?", (COPIED,))
     target.forget()
-    return copied
+    return Copied(contents, dict(source.replaced), brought, time.monotonic() - begun)
 
 
 def _load(source: Source, target: Target, tell: Tell) -> None:
@@ -117,11 +121,8 @@ def _drain(source: SqliteSource, target: Target) -> int:
     return sum(map(len, changed.keys.values()))
 
 
-def _finish(source: Source, target: Target, brought: int, begun: float) -> Copied:
-    contents = source.contents()
-    different = contents.differences(target.contents())
+def _finish(source: Source, target: Target) -> None:
+    different = source.contents().differences(target.contents())
     if different:
         raise Conflict(f"{target.address} is not what {source.address} is: {'; '.join(different[:5])}.")
-    if not target.is_finished(source.identity):
-        target.finish()
-    return Copied(contents, dict(source.replaced), brought, time.monotonic() - begun)
+    target.finish()

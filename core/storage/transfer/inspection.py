@@ -1,6 +1,5 @@
 """The state of a database as `aimm doctor` looks at it: read only, whatever is wrong with it."""
 
-import fcntl
 import os
 import sqlite3
 import time
@@ -15,7 +14,7 @@ from core.errors import AimmError
 from core.storage.engine.database import open_engine, to_url
 from core.storage.engine.health import is_new, reason
 from core.storage.transfer.changes import CHANGES
-from core.storage.transfer.notes import COPIED
+from core.storage.transfer.notes import TO
 from core.storage.transfer.snapshot import reading, version_of
 
 _LAST_CALL = "SELECT max(created_at) FROM generations"
@@ -76,7 +75,7 @@ def _file(found: Inspection, *, deep: bool) -> Inspection:
         else:
             found.n_stale += 1
     try:
-        with reading(file) as connection:
+        with reading(file, leaves_all=True) as connection:
             found.version = version_of(connection)
             if found.version is not None:
                 _read(found, connection)
@@ -92,7 +91,7 @@ def _read(found: Inspection, connection: sqlite3.Connection) -> None:
     found.is_copying = CHANGES in names
     with suppress(sqlite3.OperationalError):  # of an older version
         found.last_call_us = connection.execute(_LAST_CALL).fetchone()[0]
-        _copied(found, connection.execute(_copied_statement("?"), (COPIED,)).fetchone())
+        _copied(found, connection.execute(_copied_statement("?"), (TO,)).fetchone())
 
 
 def _server(found: Inspection, url: Any) -> Inspection:
@@ -113,7 +112,7 @@ def _server(found: Inspection, url: Any) -> Inspection:
             version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
             found.version = None if version is None else str(version)
             found.last_call_us = connection.execute(text(_LAST_CALL)).scalar()
-            _copied(found, connection.exec_driver_sql(_copied_statement("%s"), (COPIED,)).first())
+            _copied(found, connection.exec_driver_sql(_copied_statement("%s"), (TO,)).first())
     except Exception as error:
         if not is_new(error):  # type: ignore[arg-type]  # of another kind it is None too
             why = reason(error)
@@ -143,6 +142,8 @@ def _size(path: Path) -> int:
 
 
 def _is_held(path: Path) -> bool:
+    import fcntl
+
     try:
         with path.open("r") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -7,7 +7,7 @@ from core import acting
 from core.clock import now_us
 from core.formats import strict_json as json
 
-COPIED, RESTORED = "database copied", "database restored"
+TO, FROM = "database copied", "database restored"
 
 
 def entry(action: str, subject: str, **detail: object) -> dict[str, object]:

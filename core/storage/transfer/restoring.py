@@ -1,6 +1,5 @@
 """Restores a backup: into a SQLite file or a PostgreSQL database that nobody uses, the old one kept beside it."""
 
-import fcntl
 import os
 import sqlite3
 import tempfile
@@ -18,7 +17,7 @@ from core.storage.schema import audit
 from core.storage.transfer import changes
 from core.storage.transfer.backup import NOTES, Backup, engine_of, look_at
 from core.storage.transfer.copying import copy_still
-from core.storage.transfer.notes import RESTORED, entry, note
+from core.storage.transfer.notes import FROM, entry, note
 from core.storage.transfer.snapshot import copy_file, explained, sync
 from core.storage.transfer.source import SqliteSource, n_others
 from core.storage.transfer.tables import contents_of
@@ -40,18 +39,18 @@ def restore(file: Path, address: str, tell: Tell, *, force: bool) -> Backup:
     url = to_url(address)
     backup = look_at(file)
     if url.get_backend_name() == "sqlite":
-        target = Path(url.database or "").absolute()
+        target = Path(url.database or "").resolve()  # of a link, what it leads to
         if target.exists() and os.path.samefile(file, target):
             raise InvalidRequest(f"{file} is the database itself.")
-        _into_file(backup, target, tell, force=force)
+        _into_file(backup, target, Path(f"{Path(url.database or '').absolute()}.engine"), tell, force=force)
     else:
         _into_server(backup, address, tell, force=force)
     return backup
 
 
-def _into_file(backup: Backup, target: Path, tell: Tell, *, force: bool) -> None:
+def _into_file(backup: Backup, target: Path, engine: Path, tell: Tell, *, force: bool) -> None:
     private_folder(target.parent)
-    with explained(target), _to_itself(target) as old:
+    with explained(target), _to_itself(target, engine) as old:
         if not force and _has_records(target, old):
             raise Conflict(
                 f"{target} holds records.", hint="With --force it is restored all the same; the old file is kept."
@@ -60,13 +59,15 @@ def _into_file(backup: Backup, target: Path, tell: Tell, *, force: bool) -> None
         new.unlink(missing_ok=True)
         try:
             copy_file(backup.file, new)
-            engine = _unpacked(new)
+            state = _unpacked(new)
             _note(new, backup)
-            _swap(new, target, tell)
+            _give(new, target)
+            _swap(new, target, engine, tell)
         finally:
             new.unlink(missing_ok=True)
-        if engine is not None:
-            _put(Path(f"{target}.engine"), engine)
+        if state is not None:
+            _put(engine, state)
+            _give(engine, target)
 
 
 def _unpacked(new: Path) -> bytes | None:
@@ -86,17 +87,24 @@ def _note(new: Path, backup: Backup) -> None:
     Database(f"sqlite:///{new}", keeps_backup=False).close()
     with explained(new), closing(sqlite3.connect(new, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
-        note(connection, RESTORED, backup.file.name, **backup.told)
+        note(connection, FROM, backup.file.name, **backup.told)
     sync(new)
 
 
-def _swap(new: Path, target: Path, tell: Tell) -> None:
+def _give(path: Path, target: Path) -> None:
+    """Give a file the owner of the database: whoever restores it may be root, and the server is not."""
+    owner = (target if target.exists() else target.parent).stat()
+    if os.getuid() == 0:
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _swap(new: Path, target: Path, engine: Path, tell: Tell) -> None:
     """Put a file in the place of another one, which keeps a name beside it; there is a database there at all times."""
     old = _beside(target)
     # First, as it may be lost: it must not be newer than the rows that come now.
     for end in ("", *_ASIDE):
         with suppress(FileNotFoundError):
-            os.rename(f"{target}.engine{end}", f"{old}.engine{end}")
+            os.rename(f"{engine}{end}", f"{old}.engine{end}")
     if target.exists():
         for end in _ASIDE:  # of a damaged file, which could not be opened
             with suppress(FileNotFoundError):
@@ -143,14 +151,16 @@ def _has_records(target: Path, old: sqlite3.Connection | None) -> bool:
 
 
 @contextmanager
-def _to_itself(target: Path) -> Iterator[sqlite3.Connection | None]:
+def _to_itself(target: Path, engine: Path) -> Iterator[sqlite3.Connection | None]:
     """Hold a file so that no server begins with it meanwhile; None = it is not there, or cannot be read.
 
     Raises:
         Conflict: A process has it open.
     """
     in_use = Conflict(f"A process uses {target}.", hint="Stop it first: servers, workers, notebooks.")
-    with open(f"{target}.engine.lock", "w", opener=private_opener) as lock:
+    import fcntl
+
+    with open(f"{engine}.lock", "w", opener=private_opener) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -176,6 +186,8 @@ def _to_itself(target: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def _is_open_elsewhere(target: Path) -> bool:
+    import fcntl
+
     with target.open("r+b") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_SIZE, _SHARED_FIRST)
@@ -198,7 +210,7 @@ def _into_server(backup: Backup, address: str, tell: Tell, *, force: bool) -> No
         finally:
             source.close()
     with closing(Database(address)) as database, database.write() as connection:
-        connection.execute(audit.insert().values(**entry(RESTORED, backup.file.name, **backup.told)))
+        connection.execute(audit.insert().values(**entry(FROM, backup.file.name, **backup.told)))
 
 
 def _make_way(address: str, tell: Tell, *, force: bool) -> None:

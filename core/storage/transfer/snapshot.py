@@ -85,21 +85,30 @@ def refuse_taken(target: Path) -> None:
 
 
 @contextmanager
-def reading(file: Path) -> Iterator[sqlite3.Connection]:
+def reading(file: Path, *, leaves_all: bool = False) -> Iterator[sqlite3.Connection]:
     """A connection that only reads, also where nobody may write.
+
+    leaves_all: Do not even make or take away the files beside it.
 
     Raises:
         AimmError: It is no database, or cannot be read.
     """
     if not file.is_file():
         raise InvalidRequest(f"{file} is no file.")
-    is_alone = not Path(f"{file}-wal").exists() and not os.access(file.parent, os.W_OK)
-    with explained(file):
-        options = "mode=ro&immutable=1" if is_alone else "mode=ro"
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?{options}", uri=True)) as connection:
-            connection.isolation_level = None
-            connection.execute("PRAGMA busy_timeout=10000")
-            yield connection
+    may_write = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+    # Who may not write cannot make the files beside it either, nor take them away at the end; without a log there is
+    # nothing in them.
+    mode = "mode=rw" if may_write else "mode=ro"
+    if (leaves_all or not may_write) and not Path(f"{file}-wal").exists():
+        mode = "mode=ro&immutable=1"
+    elif leaves_all:
+        mode = "mode=ro"
+    with explained(file), closing(sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True)) as connection:
+        connection.isolation_level = None
+        connection.execute("PRAGMA busy_timeout=10000")
+        if not leaves_all:
+            connection.execute("PRAGMA query_only=ON")
+        yield connection
 
 
 def faults(connection: sqlite3.Connection) -> list[str]:

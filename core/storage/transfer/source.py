@@ -4,7 +4,7 @@ import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -117,17 +117,27 @@ class SqliteSource:
                 self.connection.execute("PRAGMA busy_timeout=30000")
             return True
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Commit at the end what is written in the transaction that is open, or nothing of it."""
+        try:
+            yield
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
     def leave(self) -> None:
         """Take away what was begun just now, as nothing is copied; what was begun before stays."""
         if self._watched.is_new:
             self.abandon()
 
-    def abandon(self) -> bool:
-        """Note changes no longer; True if that was begun only now."""
+    def abandon(self) -> None:
+        """Note changes no longer."""
         self.connection.execute("BEGIN IMMEDIATE")
         changes.unwatch(self.connection)
         self.connection.execute("COMMIT")
-        return self._watched.is_new
 
     def close(self) -> None:
         self.connection.close()

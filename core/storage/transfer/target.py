@@ -60,7 +60,13 @@ class Target:
                 self._driver.execute("PRAGMA foreign_keys=OFF")
             elif not self._value(f"SELECT pg_try_advisory_lock({_LOCK})"):
                 raise Conflict(f"Another process copies into {self.address} just now.")
+            encoding = "UTF8" if self.is_sqlite else self._value("SELECT current_setting('server_encoding')")
             self._connection.commit()
+            if encoding != "UTF8":
+                raise Conflict(
+                    f"The encoding of {self.address} is {encoding}, which does not hold all texts.",
+                    hint="Make the database with ENCODING 'UTF8'.",
+                )
 
     def refuse_others(self, identity: str) -> None:
         """Raises: Conflict: It holds records, or a part of another copy."""

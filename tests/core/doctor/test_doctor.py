@@ -175,6 +175,8 @@ def test_locks_copies_and_little_room_are_told(
 def test_a_database_that_was_copied_and_is_still_used_is_told(run: Run, sqlite_url: str, postgres_url: str):
     run(DATABASE_URL=sqlite_url)
     assert main(["db", "copy", "--to", postgres_url, "--no-check"]) == 0
+    assert [each for each in worst(run()[1]) if each.level == "fault" and "was copied to" in each.found]
+    assert main(["db", "copy", "--abandon"]) == 0
     assert not worst(run()[1])
     with closing(Database(sqlite_url)) as database:
         recorded(database, "g1")

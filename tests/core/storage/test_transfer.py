@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import Table, create_engine, select, text
 
 from core.cli.__main__ import main
 from core.config import Settings
@@ -20,7 +20,7 @@ from core.storage.calls.generations import to_body, to_row
 from core.storage.calls.record import log_rows
 from core.storage.engine.database import HEAD, Database, to_url
 from core.storage.engine.writer import Writer
-from core.storage.transfer import snapshot, source
+from core.storage.transfer import changes, snapshot, source
 from core.storage.transfer.backup import look_at
 from core.storage.transfer.service import Transfers
 from core.storage.transfer.tables import all_tables
@@ -289,7 +289,6 @@ class Ended(Exception):
 def test_a_copy_is_gone_on_with_after_any_end_and_while_others_write(
     demo_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ):
-    url = postgres_url
     monkeypatch.setattr(source, "PIECE_ROWS", 150)
     deeds = ("load", "ended", "apply", "_make", "finish", "forget")
     real = {name: getattr(Target, name) for name in deeds}
@@ -322,7 +321,7 @@ def test_a_copy_is_gone_on_with_after_any_end_and_while_others_write(
                 writer.run(lambda connection, change=change: connection.execute(change))
                 recorded(other, f"new{n}")
             try:
-                report = Transfers(demo_url, quiet).copy(url, waits=False)
+                report = Transfers(demo_url, quiet).copy(postgres_url, waits=False)
                 if report is None:  # all is there; only we are still here
                     writer.close()
                     other.close()
@@ -330,21 +329,71 @@ def test_a_copy_is_gone_on_with_after_any_end_and_while_others_write(
             except Ended:
                 if n == 3:
                     with pytest.raises(DatabaseUnavailable, match="is not finished"):
-                        Database(url)
+                        Database(postgres_url)
 
     assert n > 5
-    assert everything(url) == everything(demo_url)
+    assert everything(postgres_url) == everything(demo_url)
     with closing(sqlite3.connect(path_of(demo_url))) as connection:
         assert not connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'copy_%'").fetchall()
+    with pytest.raises(DatabaseUnavailable, match="was copied into another one"):  # nobody goes on with it by mistake
+        Database(demo_url)
+    Transfers(demo_url, quiet).abandon()
     with pytest.raises(Conflict, match="holds records"):
-        Transfers(demo_url, quiet).copy(url, waits=False)
+        Transfers(demo_url, quiet).copy(postgres_url, waits=False)
     with closing(sqlite3.connect(path_of(demo_url))) as connection:
         assert not connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'copy_%'").fetchall()
+
+
+def test_a_copy_that_ended_between_what_it_writes_on_both_sides_is_finished(
+    sqlite_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    with closing(Database(sqlite_url)) as database:
+        recorded(database, "g1")
+
+    def end(_connection: sqlite3.Connection) -> None:
+        raise Ended
+
+    with monkeypatch.context() as patched, pytest.raises(Ended):
+        patched.setattr(changes, "unwatch", end)
+        Transfers(sqlite_url, quiet).copy(postgres_url, waits=False)
+    with closing(Database(postgres_url)) as database:  # a server may begin at once
+        recorded(database, "g2")
+
+    assert Transfers(sqlite_url, quiet).copy(postgres_url, waits=False) is not None
+    with pytest.raises(DatabaseUnavailable, match="was copied"):
+        Database(sqlite_url)
+    with closing(Database(postgres_url)) as database:
+        assert database.value(text("SELECT count(*) FROM generations")) == 2
+
+
+def test_a_row_that_comes_again_while_it_is_copied_is_there_once(
+    sqlite_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    with closing(Database(sqlite_url)) as database:
+        recorded(database, "g1", "g2", "g3")
+        monkeypatch.setattr(source, "PIECE_ROWS", 1)
+        real = Target.load
+
+        def load(self: Target, table: Table, rows: Any, place: int | None) -> None:
+            real(self, table, rows, place)
+            if table.name == "call_tags" or rows[0][0] != "g1" or table.name != "generations":
+                return
+            with database.write() as connection:  # it gets a place behind those that are still to come
+                connection.execute(text("CREATE TEMP TABLE again AS SELECT * FROM generations WHERE id = 'g1'"))
+                connection.execute(text("DELETE FROM generations WHERE id = 'g1'"))
+                connection.execute(text("INSERT INTO generations SELECT * FROM again"))
+                connection.execute(text("UPDATE generations SET note = 'again' WHERE id = 'g1'"))
+            database.close()
+
+        monkeypatch.setattr(Target, "load", load)
+        assert Transfers(sqlite_url, quiet).copy(postgres_url, waits=False) is not None
+
+    assert everything(postgres_url) == everything(sqlite_url)
 
 
 def test_a_copy_of_a_server_is_equal_too(demo_url: str, postgres_url: str, tmp_path: Path):
     url = postgres_url
-    Transfers(demo_url, quiet).copy(url, waits=False)
+    Transfers(demo_url, quiet).copy(postgres_url, waits=False)
 
     report = Transfers(url, quiet).copy(f"sqlite:///{tmp_path}/back.db", waits=False)
 
