@@ -6,6 +6,7 @@ brought over afterwards, again and again, until nobody else has the file open. T
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from core.errors import Conflict
@@ -43,9 +44,9 @@ def copy_still(source: Source, target: Target, tell: Tell) -> Copied:
         _load(source, target, tell)
         target.build(tell)
         begun = time.monotonic()
-        _finish(source, target)
+    contents = _finished(source, target)
     target.forget()
-    return Copied(source.contents(), dict(source.replaced), 0, time.monotonic() - begun)
+    return Copied(contents, dict(source.replaced), 0, time.monotonic() - begun)
 
 
 def copy_live(source: SqliteSource, target: Target, tell: Tell, *, waits: bool) -> Copied | None:
@@ -77,8 +78,7 @@ def copy_live(source: SqliteSource, target: Target, tell: Tell, *, waits: bool) 
         note(source.connection, TO, target.address)
         if not target.is_finished(source.identity):
             brought += _drain(source, target)
-            _finish(source, target)
-        contents = source.contents()
+        contents = _finished(source, target)
         changes.unwatch(source.connection)
         source.connection.execute("UPDATE alembic_version SET version_num = ?", (COPIED,))
     target.forget()
@@ -121,8 +121,19 @@ def _drain(source: SqliteSource, target: Target) -> int:
     return sum(map(len, changed.keys.values()))
 
 
-def _finish(source: Source, target: Target) -> None:
-    different = source.contents().differences(target.contents())
+def _finished(source: Source, target: Target) -> Contents:
+    """Let servers use the target if it is what the source is; what it is.
+
+    Raises:
+        Conflict: It is not.
+    """
+    if target.is_finished(source.identity):
+        return source.contents()
+    with ThreadPoolExecutor(1) as pool:  # both at once: nobody can write meanwhile
+        there = pool.submit(target.contents)
+        contents = source.contents()
+        different = contents.differences(there.result())
     if different:
         raise Conflict(f"{target.address} is not what {source.address} is: {'; '.join(different[:5])}.")
     target.finish()
+    return contents
