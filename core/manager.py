@@ -183,7 +183,9 @@ class ModelManager(CallMethods):
             permission=Permission(self.audit.refused),
         )
         keeps_text = self.settings.log_content == "full"
-        self.log = LogService(self.database, self.prices.with_receipts, self.calls.running, keeps_text=keeps_text)
+        self.log = LogService(
+            self.database, self.prices.with_receipts, self.calls.running, self.retention.note, keeps_text=keeps_text
+        )
         self.responses = StoredResponses(*self._db)
 
     def _open_features(self) -> None:
@@ -224,7 +226,7 @@ class ModelManager(CallMethods):
             self.workflows.definitions.with_prompt,
         ]
         self.reconciliations = ReconcileService(*self._db, self.monitoring)
-        self.feedback = FeedbackService(*self._db, self.log, keeps_text=keeps_text)
+        self.feedback = FeedbackService(*self._db, self.log, self.retention.note, keeps_text=keeps_text)
         self.demo = Demo(*self._db)
 
     def _open_telemetry(self, *, is_asked: bool) -> None:

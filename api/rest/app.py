@@ -14,7 +14,7 @@ from api.errors import SPENT_BEFORE, Unexpected, plain_error, reason_headers, re
 from api.rest import calls, comparisons, experiments, keys, models, money, monitoring, workflows
 from api.rest.dependencies import failure, manager
 from api.rest.library import datasets, evaluations, prompts
-from api.rest.log import audit
+from api.rest.log import audit, retention
 from api.rest.log import pages as logs
 from core import AimmError, ModelManager
 
@@ -31,6 +31,7 @@ _ROOMS = (
     calls,
     logs,
     audit,
+    retention,
     prompts,
     datasets,
     evaluations,

@@ -76,6 +76,8 @@ def _export(mm: ModelManager, args: argparse.Namespace) -> int:
         parts = mm.log.export(_wanted(args), args.format, texts=args.texts)
     except InvalidRequest as error:
         return _misused(error)
+    if note := mm.log.deleted(_wanted(args)):
+        print(note, file=sys.stderr)
     if args.output is not None:
         _write(Path(args.output), parts)
         return 0

@@ -27,6 +27,7 @@ class LogService(LogStore):
         database: Database,
         with_receipts: Callable[[Generation], Generation],
         running: Callable[[str], Call | None],
+        deleted: Callable[[LogFilter], str] = lambda _: "",
         *,
         keeps_text: bool = True,
     ) -> None:
@@ -34,6 +35,7 @@ class LogService(LogStore):
 
         with_receipts: Adds the lines of its cost to a call.
         running: Finds the call of an id in this process.
+        deleted: A sentence where calls that a filter asks for were deleted, else empty.
         keeps_text: Whether the server keeps texts.
         """
         super().__init__(database)
@@ -41,6 +43,7 @@ class LogService(LogStore):
         self._breakdowns = BreakdownStore(database)
         self._with_receipts = with_receipts
         self._running = running
+        self.deleted = deleted
         self._keeps_text = keeps_text
 
     def search(
@@ -54,7 +57,7 @@ class LogService(LogStore):
         before = None if cursor is None else from_cursor(wanted, cursor)
         found = self.page(wanted, limit, before, counts=counts)
         following = None if found.following is None else to_cursor(wanted, found.following)
-        note = found.note
+        note = f"{found.note} {self.deleted(wanted)}".strip()
         if wanted.text and not self._keeps_text:
             note = f"{_NO_TEXTS} {note}".strip()
         return LogPage(tuple(self.calls(found.ids, texts=texts)), following, found.total, note)
@@ -85,7 +88,7 @@ class LogService(LogStore):
         """
         found = self.sessions.find(session_id, key=key)
         if found is None:
-            raise NotFound(f"There is no session {session_id[:60]!r}.")
+            raise NotFound(f"There is no session {session_id[:60]!r}.", hint=self.deleted(LogFilter(key=key)))
         calls = islice(self.each(LogFilter(session=session_id, key=key), texts=True), MOST_OF_SESSION)
         return found, list(conversation(list(calls)))
 
@@ -97,7 +100,7 @@ class LogService(LogStore):
         """
         found = self.find(generation_id)
         if found is None:
-            raise NotFound(f"There is no generation {generation_id[:60]!r}.")
+            raise NotFound(f"There is no generation {generation_id[:60]!r}.", hint=self.deleted(LogFilter()))
         return found
 
     def find(self, generation_id: str) -> Generation | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,19 +22,23 @@ _THUMBS = ("up", "down")
 
 
 class FeedbackService:
-    """keeps_text: whether the server keeps texts; a key may keep less."""
+    """deleted: A sentence where calls were deleted, else empty. keeps_text: Whether the server keeps texts; a key may keep less."""
 
-    def __init__(self, database: Database, writer: Writer, log: GenerationStore, *, keeps_text: bool) -> None:
+    def __init__(
+        self, database: Database, writer: Writer, log: GenerationStore, deleted: Callable[[], str], *, keeps_text: bool
+    ) -> None:
         self._store = FeedbackStore(database)
         self._writer = writer
         self._log = log
+        self._deleted = deleted
         self._keeps_text = keeps_text
 
     def own_call(self, generation_id: str, key: Key | None) -> Generation:
         """The call of an id, which a key must have made itself. Raises: NotFound."""
         g = self._log.find(generation_id)
         if g is None or not (key is None or key.may("admin") or g.key_id == key.id):
-            raise NotFound(f"There is no call {generation_id[:60]!r}{' of this key' if key else ''}.")
+            whose = " of this key" if key else ""
+            raise NotFound(f"There is no call {generation_id[:60]!r}{whose}.", hint=self._deleted())
         return g
 
     def give(

@@ -107,21 +107,17 @@ class RetentionService:
         return self._store.progress()
 
     def note(self, wanted: LogFilter | None = None) -> str:
-        """A sentence where calls that a filter asks for were deleted; empty = none was."""
+        """A sentence where calls that a filter may ask for were deleted; empty = none was."""
         progress = self._store.progress()
-        scopes = {each.scope for each in progress}
-        if wanted is not None and wanted.key is not None:
-            scopes = {scope for scope in scopes if not scope.startswith("key:") or scope == f"key:{wanted.key}"}
-        if wanted is not None and wanted.tag is not None:
-            scopes = {scope for scope in scopes if not scope.startswith("tag:") or scope == f"tag:{wanted.tag}"}
-        reached = reaching(progress, "calls", scopes)
-        if not reached or (wanted is not None and wanted.since and clock.to_us(wanted.since) >= reached):
-            return ""
-        until = clock.from_us(reached)
-        return (
-            f"Calls before {until:%Y-%m-%d %H:%M} UTC were deleted as their rules of retention say: sums of them are"
-            " kept, they themselves are not listed."
-        )
+        since_us = clock.to_us(wanted.since) if wanted is not None and wanted.since is not None else 0
+        own = {each.scope for each in progress} - {ALL}
+        general_us, own_us = (reaching(progress, "calls", scopes) for scopes in ([ALL], own))
+        parts = []
+        if general_us > since_us:
+            parts.append(f"Calls before {_shown(general_us)} were deleted; sums of them are kept.")
+        if own_us > max(since_us, general_us):
+            parts.append(f"Of some keys or tags, which have rules of their own, calls before {_shown(own_us)} were.")
+        return " ".join(parts)
 
     # Rounds
 
@@ -130,6 +126,10 @@ class RetentionService:
         if time.monotonic() >= self._next_at:
             self._next_at = time.monotonic() + EVERY_S
             self.run()
+
+    def wake(self) -> None:
+        """Let the background begin a round at its next look."""
+        self._next_at = time.monotonic()
 
     def stop(self) -> None:
         """End the round after its step; what it has done stays done."""
@@ -248,3 +248,7 @@ class RetentionService:
             return self._writer.run(step)
         with self._database.write() as connection:
             return step(connection)
+
+
+def _shown(at_us: int) -> str:
+    return f"{clock.from_us(at_us):%Y-%m-%d %H:%M} UTC"

@@ -107,9 +107,11 @@ def export(
 ) -> StreamingResponse:
     """All calls that the filters find as a file, the oldest first. texts: With prompts and answers."""
     wanted = _wanted(request, key, "format", "texts")
-    name = f'attachment; filename="calls.{format}"'
+    headers = {"Content-Disposition": f'attachment; filename="calls.{format}"'}
+    if note := mm.log.deleted(wanted):
+        headers["x-aimm-note"] = note
     chunks = mm.log.export(wanted, format, texts=texts)
-    return StreamingResponse(chunks, media_type=_TYPES[format], headers={"Content-Disposition": name})
+    return StreamingResponse(chunks, media_type=_TYPES[format], headers=headers)
 
 
 @router.get("/logs/breakdown", openapi_extra=_FILTERS)
@@ -119,9 +121,10 @@ def breakdown(request: Request, mm: Manager, key: Caller, by: str) -> dict[str, 
     Fields: model, vendor, source, status, error, key, user, session, made_for, prompt, tag, day, hour (UTC).
     """
     names = fields_of(by)
-    cells = mm.log.breakdown(_wanted(request, key, "by"), by)
+    wanted = _wanted(request, key, "by")
+    cells = mm.log.breakdown(wanted, by)
     rows = [dict(zip(names, cell.of, strict=True)) | _cell_view(cell) for cell in cells]
-    return {"status": "success", "by": list(names), "breakdown": rows}
+    return {"status": "success", "by": list(names), "breakdown": rows, "note": mm.log.deleted(wanted) or None}
 
 
 @router.get("/sessions")
