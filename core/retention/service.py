@@ -38,9 +38,9 @@ EVERY_S = 3600.0
 FIRST_S = 60.0  # after a start
 FULL_EVERY_US = 24 * HOUR_US
 FOUND_AT_ONCE = 2000
-WORK_S = 0.004  # a transaction holds SQLite's write lock for about so long
-PAUSE = 4.0  # times as long as a step took, so that calls have most of the database
-LEAST, MOST = 4, 400  # calls in a transaction
+WORK_S = 0.006  # of processor time a transaction takes: calls that are to be recorded wait for it
+PAUSE = 4.0  # times as long as that, calls have the database to themselves
+LEAST, MOST = 10, 400  # calls in a transaction
 PAGES = 64
 
 Step = Callable[[Connection], Any]
@@ -161,7 +161,7 @@ class RetentionService:
         for sweep in self._sweeps(state.clock_at, believe=True):
             n += self._sweep(sweep)
         if is_full:
-            while not self._ends.is_set() and self._paced(lambda link: sweeping.coarsen(link, begun_us)):
+            while not self._ends.is_set() and self._paced(lambda link: sweeping.coarsen(link, begun_us))[0]:
                 continue
         self._shrink()
         if self._ends.is_set():
@@ -186,11 +186,10 @@ class RetentionService:
         return sweeps_of(self.rules(), at_us)
 
     def _sweep(self, sweep: Sweep) -> int:
-        done = {(each.scope, each.part): each.done_until for each in self._store.progress()}
-        since_us = max(done.get((sweep.scope, sweep.part), 0), sweep.after_us)
-        n = sum(self._steps(sweep, since_us))
+        since_us = self._write(lambda link: self._store.begin(link, sweep))
+        n = sum(self._steps(sweep, max(since_us, sweep.after_us)))
         if sweep.part == "texts":
-            n += sum(self._other_steps(sweep, done.get((sweep.scope, sweep.part), 0)))
+            n += sum(self._other_steps(sweep, since_us))
         if not self._ends.is_set():
             self._write(lambda link: self._store.finish(link, sweep))
         return n
@@ -203,21 +202,17 @@ class RetentionService:
             ids = [id_ for _, id_ in calls]
             while ids and not self._ends.is_set():
                 some, ids = ids[: self._n], ids[self._n :]
-                begun = time.perf_counter()
-                took: list[float] = []
-                yield self._paced(partial(self._step, sweep=sweep, ids=some, took=took))
-                took_s = took[0] if took else time.perf_counter() - begun
+                found, took_s = self._paced(partial(self._step, sweep=sweep, ids=some))
+                yield found
                 self._n = min(MOST, max(LEAST, round(len(some) * WORK_S / max(took_s, 1e-6))))
 
-    def _step(self, connection: Connection, sweep: Sweep, ids: list[str], took: list[float]) -> int:
-        begun = time.perf_counter()
+    def _step(self, connection: Connection, sweep: Sweep, ids: list[str]) -> int:
         if sweep.part == "texts":
             found = sweeping.clear_texts(connection, ids, sweep)
         else:
             found = sweeping.delete_calls(connection, ids, sweep, clock.now_us())
         if found.n:
-            self._store.add(connection, sweep.scope, sweep.part, found.n, found.newest_us)
-        took.append(time.perf_counter() - begun)
+            self._store.add(connection, sweep, found.n, found.newest_us)
         return found.n
 
     def _other_steps(self, sweep: Sweep, since_us: int) -> Iterator[int]:
@@ -230,17 +225,25 @@ class RetentionService:
         """Give SQLite's free pages back to the disk, a few at a time; without auto_vacuum there is nothing to do."""
         before = None
         while self._database.is_sqlite and not self._ends.is_set():
-            left = self._paced(partial(give_back, n_pages=PAGES))
+            left, _ = self._paced(partial(give_back, n_pages=PAGES))
             if not left or left == before:
                 return
             before = left
 
-    def _paced(self, step: Step) -> Any:
-        """Do a step, and leave the database to others for a while."""
-        begun = time.perf_counter()
-        found = self._write(step)
-        self._ends.wait((time.perf_counter() - begun) * PAUSE)
-        return found
+    def _paced(self, step: Step) -> tuple[Any, float]:
+        """Do a step, and leave the database to others for a while. Returns what it gave, and its processor time."""
+        took: list[float] = []
+
+        def measured(connection: Connection) -> Any:
+            begun = time.thread_time()
+            try:
+                return step(connection)
+            finally:
+                took.append(time.thread_time() - begun)
+
+        found = self._write(measured)
+        self._ends.wait(PAUSE * took[-1])
+        return found, took[-1]
 
     def _write(self, step: Step) -> Any:
         # PostgreSQL lets several write: calls then need not queue behind this.

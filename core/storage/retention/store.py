@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, select, update
+from sqlalchemy import BigInteger, Connection, Select, bindparam, delete, func, select, update
 
 from core.clock import from_us
-from core.domain.log.retention import Due, Part, Progress, RetentionRule, Round, Sweep
+from core.domain.log.retention import PARTS, Due, Part, Progress, RetentionRule, Round, Sweep
 from core.storage.engine.database import Store
+from core.storage.engine.prepared import Prepared
 from core.storage.engine.records import from_row, put, upsert
 from core.storage.retention import sweeping
 from core.storage.retention.schema import retention_progress, retention_rules, retention_state
@@ -89,33 +90,48 @@ class RetentionStore(Store):
         connection.execute(update(retention_state).where(_s.owner == owner).values(owner="", **values))
 
     @staticmethod
-    def add(connection: Connection, scope: str, part: Part, n: int, newest_us: int) -> None:
+    def begin(connection: Connection, sweep: Sweep) -> int:
+        """The moment at which to go on with a rule."""
+        statement = upsert(connection.dialect.name, retention_progress, ())
+        connection.execute(statement.values(scope=sweep.scope, part=sweep.part))
+        of_rule = _p.scope == sweep.scope, _p.part == sweep.part
+        return int(connection.execute(select(_p.done_until).where(*of_rule)).scalar_one())
+
+    @staticmethod
+    def add(connection: Connection, sweep: Sweep, n: int, newest_us: int) -> None:
         """Count what was deleted."""
-        of_rule = _row_of(connection, scope, part)
-        reached = func.max if connection.dialect.name == "sqlite" else func.greatest
-        connection.execute(
-            update(retention_progress).where(*of_rule).values(n=_p.n + n, reached=reached(_p.reached, newest_us + 1))
-        )
-        counted = {f"n_{part}": _s[f"n_{part}"] + n}
-        connection.execute(update(retention_state).values(**counted))
+        values = {"of_scope": sweep.scope, "of_part": sweep.part, "added": n, "newest": newest_us + 1}
+        _ADD.run(connection, values)
+        _ADD_TO_ROUND[sweep.part].run(connection, values)
 
     @staticmethod
     def finish(connection: Connection, sweep: Sweep) -> None:
         """Let the next look at this rule begin where this one ended."""
-        values = {"done_until": sweep.before_us}
-        connection.execute(update(retention_progress).where(*_row_of(connection, *sweep[:2])).values(**values))
+        of_rule = _p.scope == sweep.scope, _p.part == sweep.part
+        connection.execute(update(retention_progress).where(*of_rule).values(done_until=sweep.before_us))
+
+
+def _add(dialect: str) -> Any:
+    later = func.max if dialect == "sqlite" else func.greatest
+    changes = {"n": _p.n + bindparam("added", type_=BigInteger)}
+    changes["reached"] = later(_p.reached, bindparam("newest", type_=BigInteger))
+    of_rule = _p.scope == bindparam("of_scope"), _p.part == bindparam("of_part")
+    return update(retention_progress).where(*of_rule).values(**changes)
+
+
+def _to_round(part: Part) -> Prepared:
+    column = _s[f"n_{part}"]
+    changes = {column.name: column + bindparam("added", type_=BigInteger)}
+    return Prepared(lambda _: update(retention_state).values(**changes))
+
+
+_ADD = Prepared(_add)
+_ADD_TO_ROUND: dict[Part, Prepared] = {part: _to_round(part) for part in PARTS}
 
 
 def look_at_all(connection: Connection) -> None:
     """Let the next round begin at the oldest call."""
     connection.execute(update(retention_progress).values(done_until=0))
-
-
-def _row_of(connection: Connection, scope: str, part: Part) -> tuple[Any, ...]:
-    """The condition of the row of a rule's progress, which is there now."""
-    statement = upsert(connection.dialect.name, retention_progress, ())
-    connection.execute(statement.values(scope=scope, part=part))
-    return _p.scope == scope, _p.part == part
 
 
 def give_back(connection: Connection, n_pages: int) -> int:

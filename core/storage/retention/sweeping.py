@@ -1,16 +1,30 @@
 """Calls and their texts deleted, a few in a transaction: what sums need of them is added where it is taken away."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from core.clock import DAY_US, HOUR_US
 from core.domain.log.retention import ALL, Sweep
 from core.formats import strict_json as json
 from core.storage.batches.schema import batches
 from core.storage.calls import rollups
-from core.storage.engine.bulk import insert_many, is_one_of
+from core.storage.engine.bulk import as_value, insert_many, is_among, is_one_of
+from core.storage.engine.prepared import Prepared
 from core.storage.engine.records import upsert
 from core.storage.evaluation.schema import evaluations
 from core.storage.experiments.schema import experiment_runs, experiments
@@ -62,7 +76,7 @@ def found(sweep: Sweep, after: Place, limit: int) -> Select[Any]:
 
 def _may_go(sweep: Sweep) -> list[ColumnElement[bool]]:
     """The conditions of the sweep on a call's own row. The demo's made-up calls go with the demo."""
-    conditions = [g.source != "demo"]
+    conditions: list[ColumnElement[bool]] = [g.source != _value("demo")]
     if sweep.scope == ALL:
         conditions += [~_is_of(scope) for scope in sweep.but]
     return conditions
@@ -73,25 +87,58 @@ def _is_of(scope: str) -> ColumnElement[bool]:
     return g.key_id == name if kind == "key" else g.tags.contains(f",{name},", autoescape=True)
 
 
-def held(connection: Connection) -> list[str]:
-    """Runs and batches that are not over: they may go on, and need the calls that they have made."""
+def _held(_: str) -> Any:
     w, e, x, r = workflow_runs.c, evaluations.c, batches.c, experiment_runs.c
-    open_runs = union_all(
-        select(w.id).where(w.status.in_(("queued", "running"))),
-        select(w.id).where(w.status == "cancelled", w.is_paused == 1),
-        select(e.id).where(e.status.in_(("queued", "running", "paused"))),
-        select(x.id).where(x.status != "ended"),
+    return union_all(
+        select(w.id).where(w.status.in_(_values("queued", "running"))),
+        select(w.id).where(w.status == _value("cancelled"), w.is_paused == literal_column("1")),
+        select(e.id).where(e.status.in_(_values("queued", "running", "paused"))),
+        select(x.id).where(x.status != _value("ended")),
         select(r.run_id).where(r.status.is_(None)),
     )
-    return list(connection.execute(open_runs).scalars())
 
 
-def _chosen(connection: Connection, ids: Sequence[str], sweep: Sweep) -> list[Any]:
+def _values(*texts: str) -> list[Any]:
+    return [_value(each) for each in texts]
+
+
+def _value(text: str) -> Any:
+    """Of our own words, which need no quoting: a prepared statement names the others."""
+    return literal_column(f"'{text}'")
+
+
+_HELD = Prepared(_held)
+
+
+def held(connection: Connection) -> list[str]:
+    """Runs and batches that are not over: they may go on, and need the calls that they have made."""
+    return [row[0] for row in _HELD.run(connection, {})]
+
+
+class _Chosen(NamedTuple):
+    id: str
+    created_at: int
+    error_message: str
+    ref_part: str | None
+
+
+@lru_cache(maxsize=64)
+def _choice(scope: str, but: tuple[str, ...]) -> Prepared:
+    """The selection of those calls of a sweep that may still go."""
+
+    def build(dialect: str) -> Any:
+        is_free = or_(g.ref_id.is_(None), ~is_among(dialect, g.ref_id, bindparam("held")))
+        where = [is_among(dialect, g.id, bindparam("ids")), is_free, *_may_go(Sweep(scope, "calls", 0, but))]
+        return select(*(g[name] for name in _Chosen._fields)).where(*where)
+
+    return Prepared(build)
+
+
+def _chosen(connection: Connection, ids: Sequence[str], sweep: Sweep) -> list[_Chosen]:
     """Those of the calls that may still go: some may have been changed, and runs begun, since they were found."""
-    where = [is_one_of(connection, g.id, ids), *_may_go(sweep)]
-    if open_runs := held(connection):
-        where.append(or_(g.ref_id.is_(None), ~is_one_of(connection, g.ref_id, open_runs)))
-    return list(connection.execute(select(g.id, g.created_at, g.error_message, g.ref_part).where(*where)))
+    dialect = connection.dialect.name
+    values = {"ids": as_value(dialect, ids), "held": as_value(dialect, held(connection))}
+    return [_Chosen(*row) for row in _choice(sweep.scope, sweep.but).run(connection, values)]
 
 
 def clear_texts(connection: Connection, ids: Sequence[str], sweep: Sweep) -> Deleted:
@@ -127,40 +174,51 @@ def _without_schema(text: str) -> str:
         return "{}"
 
 
+def _those(of: Any, *columns: Any) -> Prepared:
+    """The deletion of the rows whose column is one of `ids`. columns: What it gives of them."""
+
+    def build(dialect: str) -> Any:
+        gone = delete(of.table).where(is_among(dialect, of, bindparam("ids")))
+        return gone.returning(*columns) if columns else gone
+
+    return Prepared(build)
+
+
+_NAMES = tuple(
+    name for name in dict.fromkeys((*rollups.COLUMNS, *spend_by.COLUMNS, "id", *_OF_EXPERIMENT)) if name in g
+)
+_DELETE_BODIES, _DELETE_FEEDBACK = _those(b.generation_id), _those(feedback.c.generation_id)
+_DELETE_CALLS = _those(g.id, *(g[name] for name in _NAMES))
+_DELETE_TAGS = Prepared(
+    lambda _: delete(call_tags).where(*(column == bindparam(f"of_{column.name}") for column in call_tags.c))
+)
+_ADD_SPEND = Prepared(lambda dialect: upsert(dialect, deleted_spend, adds=True))
+
+
 def delete_calls(connection: Connection, ids: Sequence[str], sweep: Sweep, now_us: int) -> Deleted:
     """Delete calls with all that goes with them, and add them to the sums of the deleted."""
     lock_ledger(connection)  # a ledger that is written anew meanwhile would count them twice, or not at all
-    found_ = _chosen(connection, ids, sweep)
-    if not found_:
+    chosen = _chosen(connection, ids, sweep)
+    if not chosen:
         return Deleted()
-    if any(_is_of_experiment(row.ref_part) for row in found_):
+    if any(_is_of_experiment(row.ref_part) for row in chosen):
         lock(connection)
-    chosen = [row.id for row in found_]
-    for table, column in ((generation_bodies, b.generation_id), (feedback, feedback.c.generation_id)):
-        connection.execute(delete(table).where(is_one_of(connection, column, chosen)))
-    gone = delete(generations).where(is_one_of(connection, g.id, chosen)).returning(*_COLUMNS)
-    rows = [dict(row) for row in connection.execute(gone).mappings()]
-    t = call_tags.c
-    for row in rows:
-        for tag in set(row["tags"].split(",")) - {""}:
-            of_row = t.tag == tag, t.created_at == row["created_at"], t.generation_id == row["id"]
-            connection.execute(delete(call_tags).where(*of_row))
+    values = {"ids": as_value(connection.dialect.name, [row.id for row in chosen])}
+    for statement in (_DELETE_BODIES, _DELETE_FEEDBACK):
+        statement.run(connection, values)
+    rows = [dict(zip(_NAMES, row, strict=True)) for row in _DELETE_CALLS.run(connection, values)]
+    tags = [
+        {"of_tag": tag, "of_created_at": row["created_at"], "of_generation_id": row["id"]}
+        for row in rows
+        for tag in set(row["tags"].split(",")) - {""}
+    ]
+    _DELETE_TAGS.run_many(connection, tags)
     rollups.apply(connection, deleted_rollups, rollups.deltas_of(rows, HOUR_US))
-    _add_spend(connection, rows, now_us)
+    sums = sorted(spend_by.sums_of(rows, lambda row: _keys_of(row, now_us)).items())
+    names = spend_by.KEY + spend_by.SUMS
+    _ADD_SPEND.run_many(connection, [dict(zip(names, (*key, *added), strict=True)) for key, added in sums])
     _keep_for_experiments(connection, rows)
     return Deleted(len(rows), max(row["created_at"] for row in rows))
-
-
-_COLUMNS = [
-    g[name] for name in dict.fromkeys((*rollups.COLUMNS, *spend_by.COLUMNS, "id", *_OF_EXPERIMENT)) if name in g
-]
-
-
-def _add_spend(connection: Connection, rows: Sequence[Row], now_us: int) -> None:
-    values = []
-    for key, sums in sorted(spend_by.sums_of(rows, lambda row: _keys_of(row, now_us)).items()):
-        values.append(dict(zip(spend_by.KEY + spend_by.SUMS, (*key, *sums), strict=True)))
-    connection.execute(upsert(connection.dialect.name, deleted_spend, adds=True), values)
 
 
 def _keys_of(row: Any, now_us: int) -> list[tuple[Any, ...]]:
