@@ -22,7 +22,10 @@ _THUMBS = ("up", "down")
 
 
 class FeedbackService:
-    """deleted: A sentence where calls were deleted, else empty. keeps_text: Whether the server keeps texts; a key may keep less."""
+    """deleted: A sentence where calls were deleted, else empty.
+
+    keeps_text: Whether the server keeps texts; a key may keep less.
+    """
 
     def __init__(
         self, database: Database, writer: Writer, log: GenerationStore, deleted: Callable[[], str], *, keeps_text: bool
