@@ -18,6 +18,9 @@ from core.calls.methods import CallMethods
 from core.calls.origin import Origin
 from core.comparison.service import ComparisonService
 from core.config import Settings
+from core.configuration.experiments import Experiments as ConfiguredExperiments
+from core.configuration.sections import Aliases, Budgets, Keys, Prices, Retention
+from core.configuration.service import ConfigurationService
 from core.costs.repricing import RepriceService
 from core.costs.service import PriceService
 from core.datasets.service import DatasetService
@@ -228,6 +231,17 @@ class ModelManager(CallMethods):
         self.reconciliations = ReconcileService(*self._db, self.monitoring)
         self.feedback = FeedbackService(*self._db, self.log, self.retention.note, keeps_text=keeps_text)
         self.demo = Demo(*self._db)
+        self.configuration = ConfigurationService(
+            *self._db,
+            (
+                Keys(self.keys),
+                Budgets(self.budgets, self.keys, self.settings.time_zone),
+                Aliases(self.aliases),
+                Prices(self.prices),
+                Retention(self.retention, self.keys),
+                ConfiguredExperiments(self.experiments.designs, self._resolved_variant),
+            ),
+        )
 
     def _open_telemetry(self, *, is_asked: bool) -> None:
         """is_asked: Whether anyone may ask this process for its figures; a command that ends at once is never asked."""

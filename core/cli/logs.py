@@ -22,7 +22,10 @@ def add(commands: Any) -> None:
     listed.add_argument("-n", type=int, default=10, help="how many at most")
     _add_filter(listed)
 
-    export = command(commands, "export", "calls as a file, with all that is on record of them", _export)
+    export = command(commands, "export", "calls, or the configuration, as a file", _export)
+    export.add_argument(
+        "what", nargs="?", choices=("calls", "config"), default="calls", help="calls, if nothing is said"
+    )
     export.add_argument("--format", default="jsonl", help=f"{', '.join(FORMATS)}; jsonl where nothing is said")
     export.add_argument("-o", "--output", metavar="FILE", help="where to write; else to standard output")
     export.add_argument("--texts", action="store_true", help="with prompts and answers")
@@ -73,7 +76,10 @@ def _logs(mm: ModelManager, args: argparse.Namespace) -> int:
 
 def _export(mm: ModelManager, args: argparse.Namespace) -> int:
     try:
-        parts = mm.log.export(_wanted(args), args.format, texts=args.texts)
+        if args.what == "config":
+            parts: Iterator[bytes] = iter([mm.configuration.export().encode()])
+        else:
+            parts = mm.log.export(_wanted(args), args.format, texts=args.texts)
     except InvalidRequest as error:
         return _misused(error)
     if note := mm.log.deleted(_wanted(args)):

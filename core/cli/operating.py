@@ -1,12 +1,13 @@
-"""`aimm db …`, `aimm doctor`: backups, copies into another database, versions; what is wrong, and what to do."""
+"""`aimm db …`, `aimm doctor`, `aimm apply`: backups, copies and versions; what is wrong; what a file configures."""
 
 import argparse
 import sys
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 from core import ModelManager
-from core.cli.parts import command, group
+from core.cli.parts import command, file_text, group
 from core.clock import from_us
 from core.config import Settings
 from core.doctor.examination import examined
@@ -56,6 +57,10 @@ def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     one.add_argument("--port", type=int, default=8501, help="the port that the server is to have")
     one.add_argument("--json", action="store_true", help="one JSON object")
     one.set_defaults(stands_alone=True)
+
+    apply = command(commands, "apply", "bring keys, budgets, aliases … to what a file says", _apply, "file")
+    apply.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    apply.add_argument("--source", default="", help="the name by which what the file manages is known; else its own")
 
 
 def checked(settings: Settings, address: str) -> list[str]:
@@ -164,3 +169,19 @@ def _doctor(args: argparse.Namespace) -> int:
     counts = [(sum(each.level == level for each in found), level) for level in ("fault", "warning")]
     print("\n" + ", ".join(f"{n} {level}{'' if n == 1 else 's'}" for n, level in counts) + ".")
     return int(has_fault)
+
+
+def _apply(mm: ModelManager, args: argparse.Namespace) -> None:
+    document = mm.configuration.read(file_text(args.file))
+    source = args.source or Path(args.file).name
+    if args.dry_run:
+        found = mm.configuration.differences(document, source)
+        print("\n".join(each.text for each in found) or "No change.")
+        return
+    n = 0
+    for done in mm.configuration.apply(document, source):
+        n += 1
+        print(done.difference.text)
+        if done.told:
+            print(f"    {done.told}    (shown this once)")
+    print(f"{n:,} changes." if n > 1 else "1 change." if n else "No change.")

@@ -40,6 +40,7 @@ class PriceService:
         self._database = database
         self._store = PriceStore(database)
         self._writer = writer
+        self.own_rows = self._store.own_rows
         self._file = file
         self._servers = tuple(servers)
         self._pinned: set[str] = set()
@@ -195,6 +196,10 @@ class PriceService:
         self._writer.run(work)
         self.refresh()
         return made
+
+    def checked_row(self, row: Mapping[str, Any]) -> TeamPrice:
+        """The row that `set_price` would add. Raises: InvalidRequest"""
+        return row_from({str(name): _plain(value) for name, value in row.items()}, servers=self._servers)
 
     def remove_price(self, row_id: str) -> None:
         """Take a row of the team's away; what was charged with it stays charged so."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from core.domain.experiment import GUARDED, PRIMARY, UNITS, Design, Experiment, Guardrail, OutcomeInput, Variant
+from core.domain.experiment import GUARDED, PRIMARY, UNITS, Design, Experiment, Guardrail, OutcomeInput, Target, Variant
 from core.domain.generation import MAX_CACHE_S, Message, Request
 from core.errors import InvalidRequest
 from core.experiments.words import amount, names
@@ -188,3 +188,10 @@ def find_variant(experiment: Experiment, wanted: str | int) -> Variant:
         names = ", ".join(variant.key for variant in experiment.variants)
         raise InvalidRequest(f"variant == {wanted!r} is not one of {names} (or their names).")
     return found[0]
+
+
+def versioned(target: Target) -> Target:
+    """The target with a name for its system text, where it has none."""
+    if target.prompt_version or not target.system:
+        return target
+    return replace(target, prompt_version=prompt_version(target.system))

@@ -12,7 +12,7 @@ from core import clock
 from core.domain.experiment import ROLLOUT, ROLLOUT_VARIANTS, Alias, AliasChange, Experiment, Guardrail, Target, Variant
 from core.domain.generation import MAX_CACHE_S, MAX_FALLBACKS
 from core.errors import Conflict, InvalidRequest, NotFound
-from core.experiments.checks import prompt_version
+from core.experiments.checks import versioned
 from core.experiments.reports import ExperimentReport
 from core.experiments.routing import TrafficRouter, target_of
 from core.experiments.service import Experiments
@@ -83,7 +83,7 @@ class AliasService:
             raise InvalidRequest("A text of the alias holds a NUL or half of a surrogate pair.")
         old = next((alias for alias in self._store.all() if alias.name == name), None)
         words = {"note": note[:500], "author": author[:200], "run_id": run_id[:80]}
-        change = AliasChange(name=name, target=_versioned(target), changed_at=clock.now(), **words)
+        change = AliasChange(name=name, target=versioned(target), changed_at=clock.now(), **words)
 
         def work(connection: Connection) -> None:
             self._store.put(connection, change)
@@ -126,7 +126,7 @@ class AliasService:
             alias = self.set(name, target_of(control), f"The control of {experiment.name!r}.")
             if control.position == position:
                 return alias
-        if alias.target == _versioned(target):
+        if alias.target == versioned(target):
             return alias
         guarded = tuple(guardrails) or experiment.design.guardrails or GUARDRAILS
         old, new = _variant(0, alias.target), _variant(1, target)
@@ -238,9 +238,3 @@ def _variant(position: int, target: Target) -> Variant:
         parameters=target.parameters,
         prompt_version=target.prompt_version,
     )
-
-
-def _versioned(target: Target) -> Target:
-    if target.prompt_version or not target.system:
-        return target
-    return replace(target, prompt_version=prompt_version(target.system))

@@ -20,7 +20,7 @@ MAX_LIMIT, MAX_TOKENS = 1_000_000, 1_000_000_000
 MAX_PATTERNS = 50
 _FORM = re.compile(r"aimm_([\w-]{43})([0-9a-f]{8})", re.ASCII)
 LIMITS = ("rpm", "user_rpm", "tpm", "user_tpm", "max_parallel", "user_max_parallel")
-_FIELDS = ("name", "scopes", "models", "tags", *LIMITS, "log_content", "shares_cache", "expires_at", "owner", "team")
+FIELDS = ("name", "scopes", "models", "tags", *LIMITS, "log_content", "shares_cache", "expires_at", "owner", "team")
 _LOG_CONTENT = (None, *get_args(LogContent))
 
 
@@ -81,8 +81,8 @@ def problem_of(key_id: str, key: Key | None, now: datetime, *models: str) -> str
 
 def checked(key: Key, fields: Mapping[str, Any], now: datetime) -> Key:
     """The key with these fields, if all of them are in range. Raises: InvalidRequest."""
-    if unknown := sorted(set(fields) - set(_FIELDS)):
-        raise InvalidRequest(f"A key has no field {', '.join(unknown)}; it has {', '.join(_FIELDS)}.")
+    if unknown := sorted(set(fields) - set(FIELDS)):
+        raise InvalidRequest(f"A key has no field {', '.join(unknown)}; it has {', '.join(FIELDS)}.")
     key = replace(key, **fields)
     for name in LIMITS:
         _check_limit(name, getattr(key, name))

@@ -34,7 +34,7 @@ def groups() -> dict[str, list[Row]]:
             _row(s, "Call timeout", "AIMM_CALL_TIMEOUT_S", f"{s.call_timeout_s:g} s", "Of one call, retries included."),
             _row(s, "Calls at once", "AIMM_MAX_IN_FLIGHT", f"{s.max_in_flight:,}", "By HTTP, in one process."),
             _row(s, "Calls that wait", "AIMM_MAX_WAITING", f"{s.max_waiting:,}", "Further calls are refused with 503."),
-            _row(s, "Own servers", "AIMM_SERVERS", ", ".join(s.servers) or "none", "Servers of your own that speak OpenAI's API."),
+            _row(s, "Own servers", "AIMM_SERVERS", ", ".join(s.servers) or "none", "They speak OpenAI's API."),
             _row(s, "Proxy", "AIMM_PROXY", _is_set(s.proxies), "The way to vendors out of a company's network."),
             _row(s, "Own prices", "AIMM_PRICES_FILE", str(s.prices_file), "Price rows before the list prices."),
             _row(s, "Own families", "AIMM_FAMILIES_FILE", str(s.families_file), "What families of models take."),
@@ -48,7 +48,7 @@ def groups() -> dict[str, list[Row]]:
                 s, "Keys on this machine", "AIMM_REQUIRE_KEY", "needed" if s.require_key else "not needed",
                 "Needed behind a reverse proxy; from other machines a key is always needed.",
             ),
-            _row(s, "Allowed origins", "AIMM_CORS_ORIGINS", ", ".join(s.cors_origins) or "none", "Websites that may call the API."),
+            _row(s, "Allowed sites", "AIMM_CORS_ORIGINS", ", ".join(s.cors_origins) or "none", "May call the API."),
             _row(
                 s, "Who may log in", "AIMM_LOGIN_ALLOWED", ", ".join(s.login_allowed) or "everybody",
                 "Mail addresses that the identity provider of Streamlit's secrets may let in.",
@@ -61,7 +61,7 @@ def groups() -> dict[str, list[Row]]:
             _row(s, "Mail server", "AIMM_SMTP_URL", _is_set(s.smtp_url), "Sends the mails."),
         ],
         "Telemetry": [
-            _row(s, "OpenTelemetry", "OTEL_EXPORTER_OTLP_ENDPOINT", _is_set(s.otel_endpoint), "Where spans and metrics go."),
+            _row(s, "Collector", "OTEL_EXPORTER_OTLP_ENDPOINT", _is_set(s.otel_endpoint), "Gets spans and metrics."),
             _row(s, "Sentry", "SENTRY_DSN", _is_set(s.sentry_dsn), "Faults of ours are reported there, without texts."),
             _row(s, "Server log", "AIMM_LOG_FORMAT", s.log_format, "json: one line a request, each a JSON object."),
         ],

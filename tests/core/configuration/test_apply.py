@@ -1,0 +1,135 @@
+"""A file of configuration is brought about once, says what it would do, and takes away only what it brought."""
+
+from pathlib import Path
+
+import pytest
+
+from core import AimmError, Conflict, InvalidRequest, ModelManager
+from core.cli.__main__ import main
+from core.configuration.service import Applied, Difference
+
+FILE = """
+keys:
+  - {name: ci, scopes: [call], models: [sim-*], tags: team-a, rpm: 60}
+  - name: boss
+    scopes: [admin]
+budgets:
+  team-a: {limit_usd: 50, scope: "tag:team-a", action: stop}
+  ci: {limit_usd: "12.50", period: week, scope: "key:ci", thresholds: [0.5, 1]}
+aliases:
+  helper: {model: sim-fast, system: Be brief., parameters: {temperature: 0.2}, fallbacks: sim-careful}
+prices:
+  - {provider: openai, model: gpt-4o, input: 2.50, output: "10", effective_from: 2026-01-01}
+retention:
+  all: {texts: 30d, calls: 400d}
+  key:ci: {texts: 7d}
+experiments:
+  cheaper:
+    variants: [sim-fast, {model: sim-careful, weight: 3, name: careful}]
+    guardrails: [{metric: error_rate, margin: 0.02}]
+"""
+
+
+def apply(mm: ModelManager, text: str, source: str = "config.yaml") -> list[Applied]:
+    return list(mm.configuration.apply(mm.configuration.read(text), source))
+
+
+def differences(mm: ModelManager, text: str, source: str = "config.yaml") -> list[Difference]:
+    return mm.configuration.differences(mm.configuration.read(text), source)
+
+
+def test_a_file_is_brought_about_once_and_written_again_as_it_is(mm: ModelManager):
+    planned = differences(mm, FILE)
+    done = apply(mm, FILE)
+
+    assert [each.difference for each in done] == planned
+    assert {each.kind for each in planned} == {"add"} and len(planned) == 9
+    [secret] = [each.told for each in done if each.difference.name == "ci" and each.told]
+    assert mm.keys.find(secret).models == ("sim-*",)
+    assert {each.budget.scope for each in mm.budgets.statuses()} == {"tag:team-a", f"key:{mm.keys.find(secret).id}"}
+    assert mm.aliases.get("helper").target.fallbacks == ("sim-careful",)
+    assert apply(mm, FILE) == differences(mm, FILE) == []
+
+    written = mm.configuration.export()
+    assert apply(mm, written) == []
+    assert secret not in written
+    mm.keys.change(mm.keys.named("ci").id, rpm=5)
+    assert [each.text for each in differences(mm, FILE)] == ["~ keys ci  rpm: 5 → 60"]
+
+
+def test_what_a_file_loses_is_taken_away_and_what_others_made_is_not(mm: ModelManager):
+    mm.budgets.create("by hand", 5)
+    apply(mm, FILE)
+    apply(mm, "budgets: {other: {limit_usd: 1}}", "other.yaml")
+
+    less = FILE.replace("  - name: boss\n    scopes: [admin]\n", "").replace("limit_usd: 50", "limit_usd: 80")
+    assert [each.text for each in differences(mm, less)] == ["~ budgets team-a  limit_usd: 50 → 80", "- keys boss"]
+    apply(mm, less)
+    assert mm.keys.all()[0].revoked_at is not None or mm.keys.named("ci")
+    with pytest.raises(AimmError):
+        mm.keys.named("boss")
+    with pytest.raises(Conflict, match=r"line 1: budgets other is managed by other\.yaml"):
+        differences(mm, "budgets: {other: {limit_usd: 2}}")
+
+    [kept] = differences(mm, f"{less}\n".replace("budgets:", "budgets:\n  by hand: {limit_usd: 5}"))
+    assert (kept.kind, kept.name) == ("keep", "by hand")
+    apply(mm, "")
+    assert {each.budget.name for each in mm.budgets.statuses()} == {"by hand", "other"}
+    assert mm.configuration.managed("budgets") == {"other": "other.yaml"}
+    assert [each.status for each in mm.experiments.all()] == ["stopped"]
+
+
+def test_an_experiment_that_runs_is_not_changed(mm: ModelManager):
+    apply(mm, FILE)
+    with pytest.raises(Conflict, match=r"experiments cheaper cannot be changed: .*another name"):
+        apply(mm, FILE.replace("weight: 3", "weight: 4").replace("limit_usd: 50", "limit_usd: 1"))
+    assert {each.budget.name: each.budget.limit_usd for each in mm.budgets.statuses()}["team-a"] == 50
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("keys:\n  - {name: a}\nbudgts: {}", "line 3: there is no section 'budgts'; did you mean budgets?"),
+        ("keys:\n  - name: x\n    scops: [call]", "line 2: keys x: there is no field 'scops'; did you mean scopes?"),
+        ("keys: [{name: x, rpm: -1}]", "keys x: rpm == -1"),
+        ("keys: [{name: x, expires_at: tomorrow}]", "keys x: .*tomorrow"),
+        ("keys: [{name: a}, {name: a}]", "keys 'a' is there twice"),
+        ("keys: [{scopes: [call]}]", "one of keys has no name"),
+        ("keys: all", "keys holds a list of things"),
+        ("budgets: {x: {limit_usd: much}}", "budgets x: limit_usd must be an amount"),
+        ("budgets: {x: {period: day}}", "budgets x: a budget needs limit_usd"),
+        ("aliases: {a: {modle: sim-fast}}", "did you mean model?"),
+        ("prices: [{provider: openai, model: gpt-4o}]", "line 1: prices: The row says nothing"),
+        (
+            "prices: [{provider: openai, model: a, request_per_1000: 1}, {provider: openai, model: A, discount_percent: 2}]",
+            "there twice",
+        ),
+        ("retention: {all: {texts: 30}}", "retention all: texts == '30'"),
+        ("experiments: {e: {variants: [sim-fast, nope]}}", "experiments e: There is no model 'nope'"),
+        ("- keys", "holds no sections"),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_line_before_anything_is_done(mm: ModelManager, text: str, says: str):
+    with pytest.raises(InvalidRequest, match=says):
+        apply(mm, text)
+    assert (mm.keys.all(), mm.budgets.statuses(), mm.configuration.managed("keys")) == ([], [], {})
+
+
+def test_the_commands_say_what_they_do(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    file = tmp_path / "config.yaml"
+    file.write_text("keys: [{name: ci}]\nbudgets: {ci: {limit_usd: 5, scope: 'key:ci'}}\n")
+
+    assert main(["apply", str(file), "--dry-run"]) == 0
+    assert capsys.readouterr().out == "+ keys ci\n+ budgets ci  limit_usd: 5, scope: key:ci\n"
+    assert main(["apply", str(file)]) == 0
+    assert "(shown this once)" in capsys.readouterr().out
+    assert main(["apply", str(file)]) == 0
+    assert capsys.readouterr().out == "No change.\n"
+    assert main(["export", "config"]) == 0
+    assert "scope: key:ci" in capsys.readouterr().out
+    file.write_text("budgets: {ci: {limit_usd: 5, scope: 'key:nobody'}}")
+    assert main(["apply", str(file)]) == 1
+    assert "budgets ci: There is no key 'nobody'" in capsys.readouterr().err
