@@ -75,7 +75,8 @@ OPEN = frozenset(
     "generations generation_bodies call_tags rollups_hour rollups_day spend_by seen_models step_runs idempotency_keys"
     " budget_spend reservations price_rows alerts deliveries experiment_runs experiment_sums experiment_days"
     " experiment_looks cached_responses breakers rate_hits logins keyed_requests stored_responses response_items"
-    " retention_progress retention_state deleted_rollups deleted_spend experiment_calls forgotten_users audit managed_things".split()
+    " retention_progress retention_state deleted_rollups deleted_spend experiment_calls forgotten_users audit"
+    " managed_things".split()
 )
 # Deeds that are named otherwise than what they are done with.
 _KIND_OF = {
