@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.formats.text import folded
-from dashboard.components import head
+from dashboard.components import head, managed
 from dashboard.components.budgets import alerts, form, rows, words
 from dashboard.components.monitoring import headline
 from dashboard.frames import monitoring
@@ -52,6 +52,7 @@ else:
             "pages/models.py", label="Set prices for unpriced models", icon=":material/sell:",
             query_params={"prices_view": "Unpriced"},
         )  # fmt: skip
+managed.note("budgets")
 if n_all:
     alerts.show()
 form.show()

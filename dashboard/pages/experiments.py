@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import address, tables, theme
-from dashboard.components import demo, head
+from dashboard.components import demo, head, managed
 from dashboard.components.experiments import detail, form
 from dashboard.frames import experiments
 from dashboard.process import manager
@@ -48,6 +48,7 @@ config = {
 }
 shown = frame.assign(status=tables.chips(frame["status"]))
 at = tables.opened(shown, "experiments", known, column_config=config, row_height=40)
+managed.note("experiments")
 if at is not None:
     address.put("experiment", at)
     st.rerun()

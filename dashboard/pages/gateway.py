@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from dashboard import formatting, login
-from dashboard.components import head
+from dashboard.components import head, managed
 from dashboard.components.gateway import keys, snippets, tail
 from dashboard.components.log import drawer
 from dashboard.frames import gateway
@@ -33,6 +33,7 @@ st.caption(
 
 snippets.show(address, needs_key=needs_key)
 keys.show()
+managed.note("keys")
 tail.show()
 if not st.query_params.get("key"):
     drawer.show(st.session_state.get("gateway_shown", ()))

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import address, formatting
-from dashboard.components import head
+from dashboard.components import head, managed
 from dashboard.components.models import catalogue, listed, own_prices, reprice
 from dashboard.frames.money import prices
 from dashboard.process import manager
@@ -45,3 +45,4 @@ if (found := prices.unpriced_models()) and view != "Unpriced":
     )
     row.button("Set prices", type="primary", key="prices_set", on_click=set_prices)
 VIEWS[view or "Models"]()
+managed.note(*{"Models": ("aliases",), "Own prices": ("prices",)}.get(view or "Models", ()))

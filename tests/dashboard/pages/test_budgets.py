@@ -32,6 +32,17 @@ def test_without_budgets_the_page_says_what_one_is_for(spent: AppTest):
     assert spent.query_params["budget"] == "new"
 
 
+def test_what_a_file_manages_says_so(spent: AppTest):
+    configuration = process.manager().configuration
+    text = "budgets: {team: {limit_usd: 5}}\nkeys: [{name: ci}]\naliases: {fast: {model: sim-fast}}"
+    list(configuration.apply(configuration.read(text), "config.yaml"))
+    process.manager().budgets.create("by hand", 1)
+
+    assert "config.yaml manages the budgets team: what is changed here" in texts(show(spent, "budgets"))
+    assert "config.yaml manages the keys ci:" in texts(show(spent, "gateway"))
+    assert "config.yaml manages the aliases fast:" in texts(show(spent, "models"))
+
+
 def test_a_budget_stands_in_words_and_red_is_for_refusal_alone(spent: AppTest):
     budgets = process.manager().budgets
     budgets.create("Team <b>", "0.001", action="stop", forecast_thresholds=(1.0,))
