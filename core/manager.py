@@ -154,7 +154,7 @@ class ModelManager(CallMethods):
             default_model=self.settings.default_model,
         )
         self._default_model = self.models.default
-        self.vendors = VendorService(self._registry, self._loop)
+        self.vendors = VendorService(self._registry, self._loop, self._writer)
         cipher = Cipher.of(self.settings, self.database)
         self.deployments = DeploymentService(*self._db, self._registry, self._loop, cipher)
         self.deployments.refresh()

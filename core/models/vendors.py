@@ -1,18 +1,22 @@
 """The vendors that are set up: tried as they are, and given another key while the process runs."""
 
+from core import acting
 from core.background import BackgroundLoop
 from core.environment import to_key
 from core.errors import InvalidRequest
 from core.providers.base import KeyCheck
 from core.providers.registry import Registry
+from core.storage.engine.writer import Writer
+from core.storage.people.audit import note
 
 
 class VendorService:
     """Vendors with their keys; simulated models belong to none."""
 
-    def __init__(self, registry: Registry, loop: BackgroundLoop) -> None:
+    def __init__(self, registry: Registry, loop: BackgroundLoop, writer: Writer) -> None:
         self._registry = registry
         self._loop = loop
+        self._writer = writer
 
     @property
     def names(self) -> list[str]:
@@ -40,11 +44,13 @@ class VendorService:
         return self._registry.list_problems
 
     def check(self, vendor: str) -> KeyCheck:
-        """Try a vendor as it is set up: its address, its key, its list of models."""
+        """Try a vendor as it is set up: its address, its key, its list of models. Raises: Forbidden."""
+        acting.require("editor", "test vendors")
         return self._loop.run(self._registry.check(vendor))
 
     def check_key(self, key: str) -> KeyCheck:
-        """Try a Gemini key without keeping it."""
+        """Try a Gemini key without keeping it. Raises: Forbidden."""
+        acting.require("editor", "test vendors")
         try:
             found = to_key(key)
         except InvalidRequest as error:
@@ -57,9 +63,10 @@ class VendorService:
         """Use a Gemini key from now on; it lives in this process only.
 
         Raises:
-            InvalidRequest: It is empty, or holds what no key holds.
+            InvalidRequest: It is empty, or holds what no key holds. Forbidden
         """
         found = to_key(key)
         if found is None:
             raise InvalidRequest("There is no key to use.")
+        self._writer.run(lambda connection: note(connection, "vendor key used", "gemini", {"note": "in memory"}))
         self._registry.set_key("gemini", found)

@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard import process
 from dashboard.frames import monitoring
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 
 def switch() -> None:
@@ -16,10 +17,10 @@ def switch() -> None:
             color="violet",
             help="Made-up data, marked simulated, never counted in real totals.",
         )
-        if st.button("Remove demo data", key="demo_remove", type="tertiary"):
+        if st.button("Remove demo data", key="demo_remove", type="tertiary", **allowed.needs("editor")):
             remove()
     elif not monitoring.has_calls(simulated=False) and st.button(
-        "Load demo data", key="demo_fill", type="tertiary", icon=":material/science:"
+        "Load demo data", key="demo_fill", type="tertiary", icon=":material/science:", **allowed.needs("editor")
     ):
         fill()
 
@@ -27,7 +28,9 @@ def switch() -> None:
 def offer(text: str, key: str) -> None:
     """Say what is missing, and offer the demo data."""
     st.info(text, icon=":material/inbox:")
-    if not monitoring.has_demo() and st.button("Load demo data", key=key, icon=":material/science:"):
+    if not monitoring.has_demo() and st.button(
+        "Load demo data", key=key, icon=":material/science:", **allowed.needs("editor")
+    ):
         fill()
 
 

@@ -3,13 +3,19 @@
 import streamlit as st
 
 from dashboard import formatting, process
+from dashboard.components import inputs
 from dashboard.frames import models
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 _ICON = {"works": ":material/check_circle:", "network": ":material/wifi_off:"}
 
 
 def show() -> None:
+    """Draw the card, for whoever may turn a model on for all."""
+    if not allowed.may("admin"):
+        st.caption(f"Keys of vendors are an admin's to give. {allowed.why_not('admin')}")
+        return
     with st.container(border=True):
         st.markdown("**Use a real model**")
         form()
@@ -39,7 +45,8 @@ def _try(key: str) -> None:
             icon=_ICON.get(check.status),
         )
         return
-    manager().vendors.use_key(key)
+    if not inputs.done(st, manager().vendors.use_key, key):
+        return
     st.cache_data.clear()
     st.success(formatting.plain(check.message), icon=_ICON["works"])
 

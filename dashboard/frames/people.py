@@ -1,6 +1,6 @@
 """The changes on record, and by whom they were made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -50,17 +50,23 @@ def came_from(entry: AuditEntry) -> str:
 
 def fields(entry: AuditEntry) -> list[tuple[str, str, str]]:
     """Each field with what it was and what it is, as people read them."""
-    before, after = entry.before or {}, entry.after or {}
+    before, after = _flat(entry.before or {}), _flat(entry.after or {})
     return [
         (name.removesuffix("_usd").replace("_", " "), _said(name, before), _said(name, after))
         for name in dict.fromkeys((*before, *after))
     ]
 
 
-def _said(name: str, values: object) -> str:
-    if not isinstance(values, dict) or name not in values:
-        return formatting.UNKNOWN
-    value = values[name]
-    if isinstance(value, dict):
-        return "; ".join(f"{key}: {said(key, each)}" for key, each in value.items() if each not in (None, "", [], {}))
-    return said(name, value)
+def _said(name: str, values: dict[str, object]) -> str:
+    return said(name, values[name]) if name in values else formatting.UNKNOWN
+
+
+def _flat(values: Mapping[str, object], before: str = "") -> dict[str, object]:
+    """The fields, those inside of others by both names; what is empty inside of them is left out."""
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{before}{name} ")
+        elif not before or value not in (None, "", []):
+            found[f"{before}{name}"] = value
+    return found

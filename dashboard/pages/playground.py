@@ -72,7 +72,8 @@ with main, st.container(key="play_lane", height=560, autoscroll=True, border=Fal
     elif not shown.calls and shown.live is None:
         st.markdown("#### Ask a model, or begin with an example")
         for label, text in EXAMPLES.items():
-            if st.button(label, key=f"example_{label}", icon=":material/lightbulb:", disabled=bool(problem)):
+            may = allowed.needs("editor", disabled=bool(problem))
+            if st.button(label, key=f"example_{label}", icon=":material/lightbulb:", **may):
                 conversation.send(shown, text)
         key_card.problems()
         if not mm.vendors.has_key:

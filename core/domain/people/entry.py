@@ -1,6 +1,6 @@
 """An entry of the audit: who changed what, from where, when, before and after; and how it reads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -86,11 +86,22 @@ class AuditEntry:
     def _changed(self) -> dict[str, tuple[Any, Any]]:
         if self.before is None or self.after is None:
             return {}
-        return {name: (self.before.get(name), value) for name, value in self.after.items()}
+        return dict(_differences(self.before, self.after))
 
     def _why(self) -> str:
         why = self.detail.get("reason") or self.detail.get("note")
         return f" ({str(why)[:200]})" if why else ""
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """The fields that differ, those inside of others by both names."""
+    for name, value in after.items():
+        old = before.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            inner = {key: old.get(key) for key in value}
+            yield from ((f"{name} {key}", pair) for key, pair in _differences(inner, value))
+        elif old != value:
+            yield name, (old, value)
 
 
 def _pair(usd: float) -> tuple[str, str]:

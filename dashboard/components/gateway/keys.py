@@ -239,17 +239,7 @@ def _fields(key: Key, state: str, places: dict[str, Any]) -> dict[str, Any]:
         _field(places, "[Tt]ag", right), "Tags", f"{state}tags", key.tags, key.tags, accept_new_options=True,
         placeholder="None", help="Added to each of its calls, for spend and budgets by tag or owner.",
     )  # fmt: skip
-    left, right = st.columns(2)
-    owners = {each.id: each.name for each in manager().people.all() if each.is_active or each.id == key.owner}
-    owner = inputs.choice(
-        _field(places, "person", left), "Owner", f"{state}owner", ["", *owners], ["", *owners].index(key.owner)
-        if key.owner in owners else 0, format_func=lambda person_id: owners.get(person_id, "Nobody"),
-        help="It may do no more than they may, and stops when they are disabled.",
-    )  # fmt: skip
-    team = inputs.text(
-        _field(places, "team", right), "Team", f"{state}team", value=key.team, max_chars=60, placeholder="None",
-        help="Its calls are charged to the team, whose budget has the scope team:NAME.",
-    )  # fmt: skip
+    whose = _owner(key, state, places)
     row = st.columns(2)
     limits = {}
     for limit, (of_key, of_user) in _LIMITS.items():
@@ -277,9 +267,25 @@ def _fields(key: Key, state: str, places: dict[str, Any]) -> dict[str, Any]:
     )
     fields = {
         "name": name, "scopes": tuple(scopes), "models": tuple(models), "tags": tuple(tags), **limits,
-        "log_content": stored, "shares_cache": shares, "owner": owner or "", "team": team.strip(),
+        "log_content": stored, "shares_cache": shares, **whose,
     }  # fmt: skip
     return fields if ends_on == old_end else fields | {"expires_at": _end(ends_on)}
+
+
+def _owner(key: Key, state: str, places: dict[str, Any]) -> dict[str, str]:
+    """The inputs of whose a key is, and what they hold."""
+    left, right = st.columns(2)
+    owners = {each.id: each.name for each in manager().people.all() if each.is_active or each.id == key.owner}
+    owner = inputs.choice(
+        _field(places, "person", left), "Owner", f"{state}owner", ["", *owners], ["", *owners].index(key.owner)
+        if key.owner in owners else 0, format_func=lambda person_id: owners.get(person_id, "Nobody"),
+        help="It may do no more than they may, and stops when they are disabled.",
+    )  # fmt: skip
+    team = inputs.text(
+        _field(places, "team", right), "Team", f"{state}team", value=key.team, max_chars=60, placeholder="None",
+        help="Its calls are charged to the team, whose budget has the scope team:NAME.",
+    )  # fmt: skip
+    return {"owner": owner or "", "team": team.strip()}
 
 
 def _end(day: object) -> datetime | None:

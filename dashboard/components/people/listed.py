@@ -15,8 +15,8 @@ def show() -> None:
     found = manager().people.all()
     if not found:
         st.info(
-            "There is nobody yet: whoever reaches these pages may do everything. Make an admin first; from then on pages"
-            " ask who looks at them, and programs need a key.",
+            "There is nobody yet: whoever reaches these pages may do everything. Make an admin first; from then on"
+            " pages ask who looks at them, and programs need a key.",
             icon=":material/group:",
         )
         return

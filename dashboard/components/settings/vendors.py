@@ -6,6 +6,7 @@ from dashboard import formatting, process
 from dashboard.components.settings import rows
 from dashboard.frames import models
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 SERVERS_HELP = (
     "Any server that speaks OpenAI's API (vLLM, LM Studio, OpenRouter, …): set AIMM_SERVERS=name=address, and its key"
@@ -35,7 +36,7 @@ def _row(name: str, variable: str, source: str) -> None:
         return
     line.caption(formatting.plain(source), width="content")
     line.space("stretch")
-    if line.button(f"Test {label}", key=f"vendor_{name}"):
+    if line.button(f"Test {label}", key=f"vendor_{name}", **allowed.needs("editor")):
         with process.aside(), st.spinner(f"Asking {label} …"):
             check = manager().vendors.check(name)
         if check.works:

@@ -70,7 +70,7 @@ at = tables.opened(
     "audit_table",
     [each.id for each in found],
     column_config={"time": tables.TIME, "what": st.column_config.TextColumn(width=560)},
-    height=640 if len(found) > 18 else "auto",
+    height=640 if len(found) > 18 else "content",
 )
 if at is not None:
     address.put("entry", at)
