@@ -62,7 +62,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"core.batches.handing.{name}", value)
 
 
-@pytest.mark.parametrize("where", ["created", "read"])
+@pytest.mark.parametrize(
+    ("database_url", "where"),
+    [("sqlite", "created"), pytest.param("postgresql", "read", marks=pytest.mark.postgres)],
+    indirect=["database_url"],
+)
 def test_a_killed_process_neither_creates_a_batch_twice_nor_pays_a_line_twice(
     open_manager: Open, database_url: str, vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch, where: str
 ):

@@ -289,7 +289,7 @@ def test_a_nightly_gate_asks_again_before_it_is_red(
 ):
     """The cheaper model is worse; the same one had bad luck with the checks of one night."""
     with ModelManager.open() as mm:
-        mm.datasets.save("tickets", ROWS)
+        mm.datasets.save("tickets", ROWS if model == "sim-fast" else ROWS[:20])
         for content in VERSIONS:
             mm.prompts.save("triage", content)
     right = [{"type": "equals", "value": "{{expected}}"}]

@@ -68,6 +68,12 @@ def test_a_killed_run_goes_on_and_no_answer_is_asked_twice(kind: Kind, open_mana
     assert mm.monitoring.differences() == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "database_url"),
+    [(KINDS[0], "sqlite"), pytest.param(KINDS[1], "postgresql", marks=pytest.mark.postgres)],
+    ids=lambda value: getattr(value, "name", value),
+    indirect=True,
+)
 def test_a_living_process_takes_over_from_one_that_dies(kind: Kind, open_manager: Open, database_url: str):
     mm = open_manager(database_url)
     killed(kind, database_url)
