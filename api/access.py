@@ -47,7 +47,14 @@ _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-
 _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:@/\[\]]+)(:\d{1,5})?")
 _HOW = "Send it as Authorization: Bearer aimm_…, x-api-key or x-goog-api-key. Keys are made by: aimm keys create NAME"
 _BROWSER_HINT = "Send a key (aimm keys create NAME), or set AIMM_REQUIRE_KEY=1 where a proxy passes requests on."
-_NOUNS = {"budgets": "budget", "keys": "key", "aliases": "alias", "prices": "price", "prompts": "prompt"} | {
+_NOUNS = {
+    "budgets": "budget",
+    "keys": "key",
+    "vendors": "deployment",
+    "aliases": "alias",
+    "prices": "price",
+    "prompts": "prompt",
+} | {
     "datasets": "dataset",
     "baselines": "baseline",
     "evaluations": "evaluation",

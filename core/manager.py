@@ -128,7 +128,9 @@ class ModelManager(CallMethods):
 
     def _open_money(self) -> None:
         """Prices, budgets, and the keys that are issued with a budget of their own."""
-        self.prices = PriceService(*self._db, file=self.settings.prices_file, servers=self.settings.servers)
+        self.prices = PriceService(
+            *self._db, self._registry.deployments, file=self.settings.prices_file, servers=self.settings.servers
+        )
         self.repricing = RepriceService(*self._db, self.prices, on_repriced=self._ledger.rewrite_all)
         check = budget_check(
             self._registry,

@@ -16,6 +16,7 @@ from api.rest.dependencies import failure, manager
 from api.rest.library import datasets, evaluations, prompts
 from api.rest.log import audit, retention
 from api.rest.log import pages as logs
+from api.rest.vendors import routes as vendors
 from core import AimmError, ModelManager
 
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}, "code": {"type": "string"}}}
@@ -41,6 +42,7 @@ _ROOMS = (
     monitoring,
     money,
     keys,
+    vendors,
 )
 _ROUTERS = [room.router for room in _ROOMS]
 

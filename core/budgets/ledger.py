@@ -258,6 +258,7 @@ def spender_of(row: Mapping[str, Any]) -> Spender:
         key_id=row["key_id"],
         team=row["team"],
         tags=tags,
+        deployment=row["deployment"],
     )
 
 

@@ -21,6 +21,7 @@ class Names:
     """
 
     providers: Collection[str]
+    deployments: Callable[[], Collection[str]]
     models: Callable[[], Collection[tuple[str, str]]]
     resolve: Callable[[str], object]
     takes_any: Callable[[], bool]
@@ -34,6 +35,9 @@ def checked_scope(budget: Budget, names: Names) -> Budget:
     kind, value = budget.scope_kind, budget.scope_value
     if kind == "provider" and value not in names.providers:
         raise InvalidRequest(f"scope == {budget.scope!r}: the providers are {', '.join(names.providers)}.")
+    if kind == "deployment" and value not in names.deployments():
+        known = ", ".join(names.deployments()) or "none is set up; the environment's keys are providers"
+        raise InvalidRequest(f"scope == {budget.scope!r} fits no call: the deployments are {known}.")
     if kind == "key":
         try:
             return replace(budget, scope=f"key:{names.key_id(value)}")

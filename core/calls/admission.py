@@ -91,7 +91,7 @@ class Admitter:
         """
         provider, model = await self._registry.resolve(request.model)
         check_parameters(request, model)
-        if not always and (model.is_simulated or not await self._ledger.is_bound(spender_of(origin, model))):
+        if not always and (model.is_simulated or not await self._ledger.is_bound(spender_of(origin, model, provider))):
             return None
         call = Call(request, origin)
         call.state.turn_to(provider, model)
@@ -126,13 +126,14 @@ class Admitter:
         state, origin = call.state, call.origin
         request = _fitted(call.request, state, provider, model)
         tier = state.service_tier = BATCH if origin.is_batched else _tier(request)
-        prices = self._prices.possible(model.provider, model.name, state.created_at, tier)
+        sold = self._prices.sold_as(model.provider, model.name, provider.deployment)
+        prices = self._prices.possible(*sold, state.created_at, tier)
         if origin.is_batched:  # it is never served at another tier
             prices = [price for price in prices if price.service_tier.startswith(BATCH)]
         billed = [*state.lost, *state.usages]
         spent = [cost_of(billed, price).cost_usd or Decimal(0) for price in prices] if billed else []
-        spender = spender_of(origin, model)
-        usual = self._prices.price(model.provider, model.name, state.created_at, tier)
+        spender = spender_of(origin, model, provider)
+        usual = self._prices.price(*sold, state.created_at, tier)
         state.answerer = replace(state.answerer, spender=spender, price_id=usual.id if usual else "")
         bare = Quote(
             call_id=call.id,
@@ -158,7 +159,7 @@ class Admitter:
         return request, quote
 
 
-def spender_of(origin: Origin, model: Model) -> Spender:
+def spender_of(origin: Origin, model: Model, provider: Provider) -> Spender:
     return Spender(
         provider=model.provider,
         model=model.name,
@@ -166,6 +167,7 @@ def spender_of(origin: Origin, model: Model) -> Spender:
         key_id=origin.key_id,
         team=origin.team,
         tags=origin.tags,
+        deployment="" if provider.deployment == model.provider else provider.deployment,
     )
 
 

@@ -97,10 +97,11 @@ class Recorder:
         """The price of the model asked for; `-latest` names are pointers, and the answer says where to."""
         model = answer.model.name if answer.model else asked_for
         at, tier = answer.created_at, answer.service_tier
-        asked = self._prices.price(answer.provider, model, at, tier)
+        provider, model = self._prices.sold_as(answer.provider, model, answer.deployment)
+        asked = self._prices.price(provider, model, at, tier)
         if not model.endswith("-latest") or not answer.response_model:
             return asked
-        found = self._prices.price(answer.provider, answer.response_model, at, tier)
+        found = self._prices.price(provider, answer.response_model, at, tier)
         # The catalogue may not know yet what a pointer stands for now.
         return asked if found is None and asked is not None and asked.source != "catalogue" else found
 

@@ -119,7 +119,8 @@ class RepriceService:
     ) -> list[Segment]:
         """The calls, cut where their price changes."""
         found: list[Segment] = []
-        for day, tier in repricing.days_with_calls(connection, provider, model, span, only_unpriced=only_unpriced):
+        names = (provider, model, self._prices.book.apart)
+        for day, tier in repricing.days_with_calls(connection, names, span, only_unpriced=only_unpriced):
             starts = {day} | {
                 at for row in self._prices.book.rows if day < (at := to_us(row.effective_from)) < day + DAY_US
             }
@@ -128,8 +129,10 @@ class RepriceService:
                 price = self._prices.price(provider, model, from_us(start), tier)
                 since, until = max(start, span[0]), min(end, span[1])
                 if price is not None and since < until:
-                    span_of = {"since_us": since, "until_us": until}
-                    found.append(Segment(provider=provider, model=model, service_tier=tier, price=price, **span_of))
+                    segment = Segment(
+                        provider=provider, model=model, service_tier=tier, price=price, since_us=since, until_us=until
+                    )
+                    found.append(replace(segment, apart=names[2]))
         return _joined(found)
 
     @staticmethod

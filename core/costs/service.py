@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from core import clock
 from core.config import DEFAULT_PRICES_FILE
@@ -27,6 +27,18 @@ from core.vendors import VENDORS
 MAX_CATALOGUE_BYTES = 20_000_000
 
 
+class Sellers(Protocol):
+    """The deployments that may have prices of their own."""
+
+    def apart(self) -> Mapping[str, str]:
+        """Deployment -> vendor."""
+        ...
+
+    def there(self, deployment: str, model: str) -> str:
+        """A model's name there."""
+        ...
+
+
 class PriceService:
     """The prices that hold: the catalogue's and the team's own.
 
@@ -35,14 +47,20 @@ class PriceService:
     """
 
     def __init__(
-        self, database: Database, writer: Writer, *, file: Path | None = None, servers: Collection[str] = ()
+        self,
+        database: Database,
+        writer: Writer,
+        sellers: Sellers,
+        *,
+        file: Path | None = None,
+        servers: Collection[str] = (),
     ) -> None:
         self._database = database
         self._store = PriceStore(database)
         self._writer = writer
         self.own_rows = self._store.own_rows
         self._file = file
-        self._servers = tuple(servers)
+        self._named = tuple(servers)
         self._pinned: set[str] = set()
         self._seen: Any = None
         self._taken: Catalogue | None = None
@@ -50,6 +68,7 @@ class PriceService:
         self.file_error = self.catalogue_error = self.catalogue_notice = ""
         self.unreadable: dict[str, str] = {}
         self.book = PriceBook()
+        self._sellers = sellers
         self.refresh()
 
     # What holds
@@ -57,6 +76,20 @@ class PriceService:
     def price(self, provider: str, model: str, at: datetime, service_tier: str = "standard") -> Price | None:
         """The price row of a moment; None = unknown."""
         return self.book.price(provider, model, at, service_tier)
+
+    def sold_as(self, provider: str, model: str, deployment: str) -> tuple[str, str]:
+        """The names under which the price of a model at a deployment stands.
+
+        They are the deployment's own where it has prices of its own, else its vendor's; of a model that its vendor has
+        no price for, it is the model that the deployment names.
+        """
+        if deployment in ("", provider):
+            return provider, model
+        if self.book.has(deployment, model):
+            return deployment, model
+        there = self._sellers.there(deployment, model)
+        is_known = there == model or self.book.price(provider, model, clock.now()) is not None
+        return provider, model if is_known else there
 
     def possible(self, provider: str, model: str, at: datetime, service_tier: str = "standard") -> list[Price]:
         """The prices that a call may turn out to have.
@@ -96,7 +129,8 @@ class PriceService:
         if seen == self._seen:
             return
         rows = [*self._from_file(stamp is not None), *self._readable(own)]
-        self.book, self.taken_version = PriceBook(rows, self._catalogue(version)), version
+        self.book = PriceBook(rows, self._catalogue(version), self._vendor_of)
+        self.taken_version = version
         self.catalogue_notice = self._outdated(version)
         self._seen = seen
 
@@ -105,6 +139,16 @@ class PriceService:
         """The prices that do not hold as they were meant to, in sentences for people."""
         rows = [f"The price row {id_} cannot be read and does not hold: {why}" for id_, why in self.unreadable.items()]
         return [text for text in (self.file_error, *rows, self.catalogue_error, self.catalogue_notice) if text]
+
+    def _vendor_of(self, name: str) -> str:
+        """The vendor of a deployment; any other name as it is."""
+        return self._sellers.apart().get(name, name)
+
+    @property
+    def _servers(self) -> tuple[str, ...]:
+        """The names beside the vendors' that may have prices."""
+        apart = self._sellers.apart()
+        return tuple(dict.fromkeys((*self._named, *apart, *apart.values())))
 
     def _stamp(self) -> int | None:
         """The time of the file's last change, in nanoseconds; None = there is no file."""

@@ -14,7 +14,7 @@ from core.formats.text import make_lists
 
 Period = Literal["day", "week", "month", "rolling"]
 Action = Literal["notify", "downgrade", "stop"]
-ScopeKind = Literal["all", "provider", "model", "key", "team", "tag", "user"]
+ScopeKind = Literal["all", "provider", "model", "deployment", "key", "team", "tag", "user"]
 PERIODS: tuple[str, ...] = get_args(Period)
 ACTIONS: tuple[str, ...] = get_args(Action)
 SCOPE_KINDS: tuple[str, ...] = get_args(ScopeKind)
@@ -31,15 +31,24 @@ class Spender:
     key_id: str = ""
     team: str = ""
     tags: tuple[str, ...] = ()
+    deployment: str = ""
 
     @classmethod
     def of(cls, g: Generation) -> "Spender":
-        return cls(provider=g.provider, model=g.model, user_id=g.user_id, key_id=g.key_id, team=g.team, tags=g.tags)
+        names = ("provider", "model", "user_id", "key_id", "team", "tags", "deployment")
+        return cls(**{name: getattr(g, name) for name in names})
 
     @property
     def scopes(self) -> tuple[str, ...]:
         """The scopes without a pattern that cover it, as budgets write them; see Budget.covers."""
-        named = (("provider", self.provider), ("key", self.key_id), ("team", self.team), ("user", self.user_id))
+        fields = {
+            "provider": "provider",
+            "key": "key_id",
+            "team": "team",
+            "user": "user_id",
+            "deployment": "deployment",
+        }
+        named = ((kind, getattr(self, name)) for kind, name in fields.items())
         models = (f"model:{name}" for name in names_of(self.provider, self.model))
         tags = (f"tag:{tag}" for tag in self.tags)
         return ("all", *(f"{kind}:{value}" for kind, value in named if value), *models, *tags)
@@ -61,8 +70,8 @@ class Budget:
     """A limit in USD for a period.
 
     period: A calendar day, week (from Monday) or month in `timezone`, or the last `rolling_hours`.
-    scope: `all`, or `provider:`, `model:`, `key:`, `team:`, `tag:` or `user:` with a name; a model may be a pattern
-        (`gpt-4o*`).
+    scope: `all`, or `provider:`, `model:`, `deployment:`, `key:`, `team:`, `tag:` or `user:` with a name; a model may be
+        a pattern (`gpt-4o*`).
     thresholds: Shares of the limit at which spend raises an alert, ascending.
     forecast_thresholds: The same for the forecast of the period's end.
     action: notify = say so; downgrade = once the limit is used up, `downgrade_to` answers instead; stop = refuse calls.
@@ -118,7 +127,7 @@ class Budget:
             return value in spender.tags
         if kind in ("provider", "model"):
             return self.covers_model(spender.provider, spender.model)
-        attribute = {"key": "key_id", "team": "team", "user": "user_id"}[kind]
+        attribute = f"{kind}_id" if kind in ("key", "user") else kind
         return bool(getattr(spender, attribute) == value)
 
     def covers_model(self, provider: str, model: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from core import clock
+from core.acting import require
 from core.background import BackgroundLoop
 from core.domain.vendors.deployment import Deployment
 from core.errors import AimmError, Conflict, InvalidRequest, NotFound
@@ -163,6 +164,12 @@ class DeploymentService:
 
     # Tried
 
+    @staticmethod
+    def require(check: KeyCheck) -> None:
+        """Raises: InvalidRequest: What was tried does not work; used up just now, it does."""
+        if not check.works and check.status not in ("quota", "no_tier"):
+            raise InvalidRequest(check.message, hint="Nothing was kept.", param="key")
+
     def test(self, name: str) -> KeyCheck:
         """Try a deployment as it is set up. Raises: NotFound"""
         state = self.get(name)
@@ -172,11 +179,13 @@ class DeploymentService:
 
     def test_new(self, name: str, kind: str, secret: str, **values: Any) -> KeyCheck:
         """Try what would be added, without keeping it. Raises: see add."""
+        require("admin", "try a deployment")
         told, secret = self._made(name, kind, secret, values)
         return self._tried(told, secret)
 
     def test_key(self, name: str, secret: str) -> KeyCheck:
-        """Try another key at a deployment, without using it. Raises: NotFound, InvalidRequest"""
+        """Try another key at a deployment, without using it. Raises: NotFound, InvalidRequest, Forbidden"""
+        require("admin", "try a key")
         told = self.get(name).deployment
         clean = given.cleaned(told.kind, secret)
         given.check_account(told, clean)

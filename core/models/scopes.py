@@ -42,6 +42,7 @@ def budget_check(  # noqa: PLR0913 - what a scope may name
             resolve(budget.downgrade_to)
         names = Names(
             providers=tuple(dict.fromkeys((*VENDORS, *registry.names))),
+            deployments=registry.deployments.apart,
             models=models,
             resolve=resolve,
             takes_any=lambda: registry.takes_any,

@@ -211,7 +211,7 @@ class SpendService:
     def _forecast(self, status: BudgetStatus) -> Forecast | TooEarly:
         budget = status.budget
         local, kind = zone(budget.timezone), budget.scope_kind
-        if kind in ("tag", "user", "key", "team"):
+        if kind in ("tag", "user", "key", "team", "deployment"):
             history = self._dimension_history(kind, budget.scope_value, local)
         else:
             covers = None if kind == "all" else budget.covers_model

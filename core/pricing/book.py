@@ -1,7 +1,7 @@
 """The price that holds: the team's own rows over the catalogue. A book is a value; a change makes a new one."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +16,14 @@ _RANK = {"file": 0, "team": 1}  # of two rows from the same moment, the one set 
 
 
 class PriceBook:
-    def __init__(self, rows: Sequence[TeamPrice] = (), catalogue: Catalogue | None = None) -> None:
+    def __init__(
+        self,
+        rows: Sequence[TeamPrice] = (),
+        catalogue: Catalogue | None = None,
+        vendor_of: Callable[[str], str] = str,
+    ) -> None:
+        """Order the rows. vendor_of: The vendor in the catalogue of what has rows, such as a deployment."""
+        self._vendor_of = vendor_of
         self.catalogue = catalogue or shipped()
         self.rows = tuple(sorted(rows, key=lambda row: (row.effective_from, _RANK.get(row.source, 0))))
         self._by_model: dict[tuple[str, str], list[TeamPrice]] = {}
@@ -36,6 +43,8 @@ class PriceBook:
         if service_tier == "auto" and provider not in CATALOGUED:
             service_tier = "standard"  # one's own servers repeat the word, and have one price
         own = _over(self._latest(provider, name, at), self._latest(provider, ALL_MODELS, at))
+        if own is None and (vendor := self._vendor_of(provider)) != provider:
+            return self.price(vendor, model, at, service_tier if not region else f"{service_tier}+{region}")
         if own is None and _is_local(provider):
             return LOCAL_PRICE  # one's own machine; a row of the team's says otherwise
         if own is None:
@@ -43,6 +52,16 @@ class PriceBook:
         else:
             found = self._with_own(own, name, at, service_tier)
         return in_region(found, provider, name, region) if region else found
+
+    def has(self, provider: str, model: str) -> bool:
+        """Tell whether there is a row for a model, or for all of its provider."""
+        return (provider, normalise(model)) in self._by_model or (provider, ALL_MODELS) in self._by_model
+
+    @property
+    def apart(self) -> tuple[tuple[str, str], ...]:
+        """The deployments that have prices of their own, each with its vendor."""
+        vendors = {name: self._vendor_of(name) for name, _ in self._by_model}
+        return tuple((name, vendor) for name, vendor in vendors.items() if vendor != name)
 
     def models(self, provider: str) -> tuple[str, ...]:
         """The names of a provider's models that have a price of their own or in the catalogue."""
@@ -85,7 +104,8 @@ class PriceBook:
         )
 
     def _listed(self, provider: str, model: str, at: datetime, service_tier: str) -> Price | None:
-        return LOCAL_PRICE if _is_local(provider) else self.catalogue.price(provider, model, at, service_tier)
+        vendor = self._vendor_of(provider)
+        return LOCAL_PRICE if _is_local(vendor) else self.catalogue.price(vendor, model, at, service_tier)
 
 
 def _is_local(provider: str) -> bool:

@@ -19,7 +19,8 @@ from core.formats import strict_json as json
 from core.formats.names import normalise as normalise
 from core.vendors import VENDORS
 
-CATALOGUED = {spec.name: spec.catalogue for spec in VENDORS.values() if spec.catalogue}  # its name here -> there
+# The vendor's name here -> there.
+CATALOGUED = {spec.name: spec.catalogue for spec in VENDORS.values() if spec.catalogue} | {"bedrock": "aws"}
 _VERSION_SUFFIX = re.compile(r"(-(preview|exp|latest|stable|thinking|\d{2,4}|\d{8}))*$")
 _RATES = {
     "input": "input_mtok",

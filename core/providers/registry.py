@@ -47,7 +47,7 @@ class Registry:
     @property
     def given(self) -> list[str]:
         """The vendors and servers that the environment names, or a key of this process."""
-        return self.deployments.given
+        return list(self.deployments.given)
 
     def has(self, vendor: str) -> bool:
         return vendor in self._vendors
@@ -55,12 +55,17 @@ class Registry:
     @property
     def list_error(self) -> str:
         """The reason why a vendor's model list could not be read; empty when all could."""
-        return " ".join(each.error for each in self.deployments.in_use() if each.error)
+        return " ".join(each.error for pool in self._vendors.values() for each in pool.deployed if each.error)
 
     @property
     def list_problems(self) -> dict[str, KeyCheck]:
         """By deployment, what kept its model list from being read; those are left out whose list was read."""
-        return {each.name: each.problem for each in self.deployments.in_use() if each.problem is not None}
+        return {
+            each.name: each.problem
+            for pool in self._vendors.values()
+            for each in pool.deployed
+            if each.problem is not None
+        }
 
     @property
     def takes_any(self) -> bool:
@@ -145,7 +150,8 @@ class Registry:
         return None
 
     def _picked(self, pool: VendorPool, model: str, unit: str) -> tuple[Provider, Model]:
-        found = self.deployments.pick(pool, model, unit)
+        found = pool.pick(model, self.deployments.rests_until, unit=unit)
+        assert found is not None  # noqa: S101 - nobody was left out
         return found.provider, found.model(model)
 
     def _refuse_without_key(self, bare: str) -> None:

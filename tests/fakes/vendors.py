@@ -333,7 +333,11 @@ def _handler(fake: FakeVendor) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
 
         def _authorised(self) -> bool:
-            given = self.headers.get("x-api-key") or (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+            given = (
+                self.headers.get("x-api-key")
+                or self.headers.get("api-key")
+                or (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+            )
             if given in (fake.key, ""):
                 return True
             self._json(

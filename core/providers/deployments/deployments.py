@@ -23,6 +23,7 @@ GRACE_S = 10.0  # beyond a call's time-out, until a deployment that is gone clos
 class Deployments:
     """The deployments that can be asked.
 
+    given: Those of the environment, and of keys of this process, by vendor or server.
     pools: Vendor -> its deployments.
     rests_until: See RestsUntil.
     """
@@ -34,34 +35,35 @@ class Deployments:
         self._families = Families(file, is_optional=file == Path(DEFAULT_FAMILIES_FILE))
         self.rests_until: RestsUntil = _never
         self._grace_s = settings.call_timeout_s + GRACE_S
-        self._given: dict[str, Deployed] = {}  # by the environment
+        self.given: dict[str, Deployed] = {}
         self._set: dict[str, Deployed] = {}  # by people; one of a vendor's own name stands in the environment's place
         self._retired: list[tuple[float, Deployed]] = []
         for name in VENDORS:
             if key := settings.keys.get(name):
-                self._given[name] = self.of_vendor(name, key)
+                self.given[name] = self.of_vendor(name, key)
         for name, address in settings.servers.items():
-            self._given[name] = self._told(build_server(name, address, settings.keys.get(name), self._network))
+            self.given[name] = self._told(build_server(name, address, settings.keys.get(name), self._network))
         for spec in VENDORS.values():
             if spec.is_local and (self._addresses.get(spec.name) or settings.finds_local):
-                self._given[spec.name] = self.of_vendor(spec.name, "")
-                self._given[spec.name].is_guest = not self._addresses.get(spec.name)
+                self.given[spec.name] = self.of_vendor(spec.name, "")
+                self.given[spec.name].is_guest = not self._addresses.get(spec.name)
         self.pools: dict[str, VendorPool] = {}
         self._gather()
 
     # What there is
 
-    @property
-    def given(self) -> list[str]:
-        """The vendors and servers that the environment names, or a key of this process."""
-        return list(self._given)
+    def apart(self) -> dict[str, str]:
+        """The deployments that records tell from their vendor's own, with their vendors."""
+        return {name: each.provider.name for name, each in self._set.items() if name != each.provider.name}
 
-    def in_use(self) -> list[Deployed]:
-        return [each for pool in self.pools.values() for each in pool.deployed]
+    def there(self, deployment: str, model: str) -> str:
+        """A model's name at a deployment."""
+        found = self.named(deployment)
+        return model if found is None or found.told is None else found.told.models.get(model, model)
 
     def named(self, name: str) -> Deployed | None:
         """The deployment of a name; the environment's has its vendor's."""
-        return self._set.get(name) or self._given.get(name)
+        return self._set.get(name) or self.given.get(name)
 
     def bound(self, name: str) -> Deployed | None:
         """The deployment in use of a name that is no vendor's: before a model's, it says that no other may answer."""
@@ -80,7 +82,7 @@ class Deployments:
 
     def give(self, vendor: str, key: str) -> None:
         """Use a vendor's key as if the environment had named it."""
-        self._given[vendor] = self.of_vendor(vendor, key)
+        self.given[vendor] = self.of_vendor(vendor, key)
         self._gather()
 
     def deploy(self, wanted: Sequence[tuple[Deployment, str]]) -> None:
@@ -108,18 +110,12 @@ class Deployments:
             await each.provider.close()
 
     async def close(self) -> None:
-        for each in (*self._given.values(), *self._set.values(), *(each for _, each in self._retired)):
+        for each in (*self.given.values(), *self._set.values(), *(each for _, each in self._retired)):
             if each.listing is not None:
                 each.listing.cancel()
             await each.provider.close()
 
     # Which is asked
-
-    def pick(self, pool: VendorPool, model: str, unit: str = "") -> Deployed:
-        """See VendorPool.pick."""
-        found = pool.pick(model, self.rests_until, unit=unit)
-        assert found is not None  # noqa: S101 - nobody was left out
-        return found
 
     def has_several(self, model: Model) -> bool:
         """Tell whether several deployments answer for a model."""
@@ -159,7 +155,7 @@ class Deployments:
     def _gather(self) -> None:
         """Put each vendor's deployments together: the environment's first, unless another has taken its name."""
         pools: dict[str, list[Deployed]] = {}
-        given = {name: each for name, each in self._given.items() if name not in self._set}
+        given = {name: each for name, each in self.given.items() if name not in self._set}
         for each in (*given.values(), *self._set.values()):
             if each.told is None or each.told.is_enabled:
                 pools.setdefault(each.provider.name, []).append(each)

@@ -177,6 +177,7 @@ def spent_in(connection: Connection, budget: Budget, since_us: int, until_us: in
         "key": c.key_id == value,
         "team": c.team == value,
         "user": c.user_id == value,
+        "deployment": c.deployment == value,
         "tag": c.tags.contains(f",{value},", autoescape=True),
     }
     row = connection.execute(

@@ -32,9 +32,16 @@ _GROUP = {"input": "input", "audio": "input", "cached": "cached", "cached audio"
 _becomes_estimated = and_(g.cost_status == "unknown", g.note.contains(ESTIMATED))
 
 
+# Provider and model, and the deployments that have prices of their own, each with its vendor.
+Names = tuple[str, str, tuple[tuple[str, str], ...]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Calls charged as one model and service tier in [since, until) that one price row holds for."""
+    """Calls charged as one model and service tier in [since, until) that one price row holds for.
+
+    apart: The deployments that have prices of their own, with their vendors; a provider may be one of them.
+    """
 
     provider: str
     model: str
@@ -42,6 +49,7 @@ class Segment:
     since_us: int
     until_us: int
     price: Price
+    apart: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +64,11 @@ class DaySum:
 
 
 def days_with_calls(
-    connection: Connection, provider: str, model: str, span: tuple[int, int], *, only_unpriced: bool
+    connection: Connection, names: Names, span: tuple[int, int], *, only_unpriced: bool
 ) -> list[tuple[int, str]]:
     """(day start, service tier) of the calls that would be charged anew."""
     day = _day(g.created_at)
-    statement = select(day, g.service_tier).where(_chosen(connection, provider, model, span, only_unpriced)).distinct()
+    statement = select(day, g.service_tier).where(_chosen(connection, names, span, only_unpriced)).distinct()
     return sorted((int(at), tier) for at, tier in connection.execute(statement))
 
 
@@ -116,17 +124,16 @@ def apply(connection: Connection, segment: Segment, *, only_unpriced: bool) -> i
 def experiments_of(connection: Connection, segment: Segment) -> set[str]:
     """The experiments whose units made calls of a segment."""
     span = segment.since_us, segment.until_us
-    charged_so = _chosen(connection, segment.provider, segment.model, span, False)
+    charged_so = _chosen(connection, (segment.provider, segment.model, segment.apart), span, False)
     chosen = and_(charged_so, g.ref_part.startswith("a_", autoescape=True))
     return set(connection.execute(select(g.ref_id).where(chosen).distinct()).scalars())
 
 
-def _chosen(
-    connection: Connection, provider: str, model: str, span: tuple[int, int], only_unpriced: bool
-) -> ColumnElement[bool]:
+def _chosen(connection: Connection, names: Names, span: tuple[int, int], only_unpriced: bool) -> ColumnElement[bool]:
+    provider, model, apart = names[0], names[1], dict(names[2])
     conditions = [
-        g.provider == provider,
-        is_charged_as(connection, provider, model),
+        g.deployment == provider if provider in apart else and_(g.provider == provider, g.deployment.not_in([*apart])),
+        is_charged_as(connection, apart.get(provider, provider), model),
         g.created_at >= span[0],
         g.created_at < span[1],
         g.cost_status != "cached",
@@ -140,7 +147,7 @@ def _chosen(
 def _of(connection: Connection, segment: Segment, only_unpriced: bool) -> ColumnElement[bool]:
     span = segment.since_us, segment.until_us
     return and_(
-        _chosen(connection, segment.provider, segment.model, span, only_unpriced),
+        _chosen(connection, (segment.provider, segment.model, segment.apart), span, only_unpriced),
         g.service_tier == segment.service_tier,
     )
 
@@ -260,9 +267,10 @@ def _move_rollups(connection: Connection, table: Any, width_us: int, where: Any,
 
 
 def _move_spend_by(connection: Connection, where: Any, whole: Any) -> None:
-    names = ("request_model", "provider", "tags", "user_id", "key_id", "team", "ref_name")
+    names = ("request_model", "provider", "tags", "user_id", "key_id", "team", "ref_name", "deployment")
     day = _day(g.created_at).label("created_at")
-    has_any = (g.tags != "") | (g.user_id != "") | (g.key_id != "") | (g.team != "") | (g.ref_name != "")
+    texts = ("tags", "user_id", "key_id", "team", "ref_name", "deployment")
+    has_any = or_(*(g[name] != "" for name in texts))
     statement = select(
         day,
         *(g[name] for name in names),

@@ -1,4 +1,4 @@
-"""Spend per day by tag, user, key, team, workflow and experiment: what the rollups by model do not hold."""
+"""Spend per day by tag, user, key, team, workflow, experiment and deployment: what the rollups by model do not hold."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -13,12 +13,12 @@ from core.storage.retention import deleted
 from core.storage.schema import generations
 from core.storage.schema import spend_by as table
 
-DIMENSIONS = ("tag", "user", "key", "team", "workflow", "experiment")
+DIMENSIONS = ("tag", "user", "key", "team", "workflow", "experiment", "deployment")
 KEY = tuple(table.primary_key.columns.keys())
 # What of a generation row is needed here.
 COLUMNS = (
     "created_at", "request_model", "provider", "status", "input_tokens", "output_tokens", "cost_nano_usd",
-    "user_id", "key_id", "team", "tags", "ref_name",
+    "user_id", "key_id", "team", "tags", "ref_name", "deployment",
 )  # fmt: skip
 
 Row = Any  # a mapping: a row to insert, or one that was read
@@ -47,6 +47,8 @@ def _values(row: Row) -> list[tuple[str, str]]:
         found.append(("key", row["key_id"]))
     if row["team"]:
         found.append(("team", row["team"]))
+    if row["deployment"]:
+        found.append(("deployment", row["deployment"]))
     if row["ref_name"]:
         kind, _, name = row["ref_name"].partition(":")
         found.append((kind, name))

@@ -1,0 +1,1 @@
+"""Vendors' keys and deployments by HTTP."""
