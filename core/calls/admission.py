@@ -126,7 +126,7 @@ class Admitter:
         state, origin = call.state, call.origin
         request = _fitted(call.request, state, provider, model)
         tier = state.service_tier = BATCH if origin.is_batched else _tier(request)
-        sold = self._prices.sold_as(model.provider, model.name, provider.deployment)
+        sold = self._prices.book.sold_as(model.provider, model.name, provider.deployment, state.created_at)
         prices = self._prices.possible(*sold, state.created_at, tier)
         if origin.is_batched:  # it is never served at another tier
             prices = [price for price in prices if price.service_tier.startswith(BATCH)]

@@ -97,7 +97,7 @@ class Recorder:
         """The price of the model asked for; `-latest` names are pointers, and the answer says where to."""
         model = answer.model.name if answer.model else asked_for
         at, tier = answer.created_at, answer.service_tier
-        provider, model = self._prices.sold_as(answer.provider, model, answer.deployment)
+        provider, model = self._prices.book.sold_as(answer.provider, model, answer.deployment, at)
         asked = self._prices.price(provider, model, at, tier)
         if not model.endswith("-latest") or not answer.response_model:
             return asked

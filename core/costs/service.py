@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from core import clock
 from core.config import DEFAULT_PRICES_FILE
@@ -14,7 +14,7 @@ from core.costs.changes import Change, changes
 from core.domain.generation import Generation
 from core.domain.price import Elsewhere, Price, TeamPrice
 from core.errors import InvalidRequest, NotFound
-from core.pricing.book import PriceBook
+from core.pricing.book import PriceBook, Sellers
 from core.pricing.catalogue import Catalogue, is_newer, regions, shipped
 from core.pricing.receipt import receipt_for
 from core.pricing.team import row_from, rows_from_yaml
@@ -25,18 +25,6 @@ from core.storage.people import audit
 from core.vendors import VENDORS
 
 MAX_CATALOGUE_BYTES = 20_000_000
-
-
-class Sellers(Protocol):
-    """The deployments that may have prices of their own."""
-
-    def apart(self) -> Mapping[str, str]:
-        """Deployment -> vendor."""
-        ...
-
-    def there(self, deployment: str, model: str) -> str:
-        """A model's name there."""
-        ...
 
 
 class PriceService:
@@ -67,7 +55,7 @@ class PriceService:
         self.taken_version: str | None = None
         self.file_error = self.catalogue_error = self.catalogue_notice = ""
         self.unreadable: dict[str, str] = {}
-        self.book = PriceBook()
+        self.book = PriceBook(sellers=sellers)
         self._sellers = sellers
         self.refresh()
 
@@ -76,20 +64,6 @@ class PriceService:
     def price(self, provider: str, model: str, at: datetime, service_tier: str = "standard") -> Price | None:
         """The price row of a moment; None = unknown."""
         return self.book.price(provider, model, at, service_tier)
-
-    def sold_as(self, provider: str, model: str, deployment: str) -> tuple[str, str]:
-        """The names under which the price of a model at a deployment stands.
-
-        They are the deployment's own where it has prices of its own, else its vendor's; of a model that its vendor has
-        no price for, it is the model that the deployment names.
-        """
-        if deployment in ("", provider):
-            return provider, model
-        if self.book.has(deployment, model):
-            return deployment, model
-        there = self._sellers.there(deployment, model)
-        is_known = there == model or self.book.price(provider, model, clock.now()) is not None
-        return provider, model if is_known else there
 
     def possible(self, provider: str, model: str, at: datetime, service_tier: str = "standard") -> list[Price]:
         """The prices that a call may turn out to have.
@@ -129,7 +103,7 @@ class PriceService:
         if seen == self._seen:
             return
         rows = [*self._from_file(stamp is not None), *self._readable(own)]
-        self.book = PriceBook(rows, self._catalogue(version), self._vendor_of)
+        self.book = PriceBook(rows, self._catalogue(version), self._sellers)
         self.taken_version = version
         self.catalogue_notice = self._outdated(version)
         self._seen = seen
@@ -139,10 +113,6 @@ class PriceService:
         """The prices that do not hold as they were meant to, in sentences for people."""
         rows = [f"The price row {id_} cannot be read and does not hold: {why}" for id_, why in self.unreadable.items()]
         return [text for text in (self.file_error, *rows, self.catalogue_error, self.catalogue_notice) if text]
-
-    def _vendor_of(self, name: str) -> str:
-        """The vendor of a deployment; any other name as it is."""
-        return self._sellers.apart().get(name, name)
 
     @property
     def _servers(self) -> tuple[str, ...]:

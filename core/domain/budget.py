@@ -70,8 +70,7 @@ class Budget:
     """A limit in USD for a period.
 
     period: A calendar day, week (from Monday) or month in `timezone`, or the last `rolling_hours`.
-    scope: `all`, or `provider:`, `model:`, `deployment:`, `key:`, `team:`, `tag:` or `user:` with a name; a model may be
-        a pattern (`gpt-4o*`).
+    scope: `all`, or one of SCOPE_KINDS with a name, such as `team:red`; a model may be a pattern (`gpt-4o*`).
     thresholds: Shares of the limit at which spend raises an alert, ascending.
     forecast_thresholds: The same for the forecast of the period's end.
     action: notify = say so; downgrade = once the limit is used up, `downgrade_to` answers instead; stop = refuse calls.

@@ -1,11 +1,11 @@
 """The price that holds: the team's own rows over the catalogue. A book is a value; a change makes a new one."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from core.domain.price import FEE_NAMES, RATE_NAMES, Price, TeamPrice
 from core.pricing.catalogue import CATALOGUED, LOCAL_PRICE, SIMULATED_PRICES, Catalogue, in_region, normalise, shipped
@@ -15,15 +15,27 @@ ALL_MODELS = "*"
 _RANK = {"file": 0, "team": 1}  # of two rows from the same moment, the one set on the page or by command wins
 
 
+class Sellers(Protocol):
+    """The deployments that may have prices of their own."""
+
+    def apart(self) -> Mapping[str, str]:
+        """Deployment -> vendor."""
+        ...
+
+    def there(self, deployment: str, model: str) -> str:
+        """A model's name at a deployment."""
+        ...
+
+
 class PriceBook:
     def __init__(
         self,
         rows: Sequence[TeamPrice] = (),
         catalogue: Catalogue | None = None,
-        vendor_of: Callable[[str], str] = str,
+        sellers: "Sellers | None" = None,
     ) -> None:
-        """Order the rows. vendor_of: The vendor in the catalogue of what has rows, such as a deployment."""
-        self._vendor_of = vendor_of
+        """Order the rows. sellers: The deployments, which may have rows of their own."""
+        self._sellers = sellers
         self.catalogue = catalogue or shipped()
         self.rows = tuple(sorted(rows, key=lambda row: (row.effective_from, _RANK.get(row.source, 0))))
         self._by_model: dict[tuple[str, str], list[TeamPrice]] = {}
@@ -53,9 +65,19 @@ class PriceBook:
             found = self._with_own(own, name, at, service_tier)
         return in_region(found, provider, name, region) if region else found
 
-    def has(self, provider: str, model: str) -> bool:
-        """Tell whether there is a row for a model, or for all of its provider."""
-        return (provider, normalise(model)) in self._by_model or (provider, ALL_MODELS) in self._by_model
+    def sold_as(self, provider: str, model: str, deployment: str, at: datetime) -> tuple[str, str]:
+        """The names under which the price of a model at a deployment stands.
+
+        They are the deployment's own where it has prices of its own, else its vendor's; of a model that its vendor has
+        no price for, it is the model that the deployment names.
+        """
+        if deployment in ("", provider) or self._sellers is None:
+            return provider, model
+        if (deployment, normalise(model)) in self._by_model or (deployment, ALL_MODELS) in self._by_model:
+            return deployment, model
+        there = self._sellers.there(deployment, model)
+        is_known = there == model or self.price(provider, model, at) is not None
+        return provider, model if is_known else there
 
     @property
     def apart(self) -> tuple[tuple[str, str], ...]:
@@ -67,6 +89,10 @@ class PriceBook:
         """The names of a provider's models that have a price of their own or in the catalogue."""
         own = [model for vendor, model in self._by_model if vendor == provider and model != ALL_MODELS]
         return tuple(dict.fromkeys([*own, *self.catalogue.models(provider)]))
+
+    def _vendor_of(self, name: str) -> str:
+        """The vendor of a deployment; any other name as it is."""
+        return name if self._sellers is None else self._sellers.apart().get(name, name)
 
     def _latest(self, provider: str, model: str, at: datetime) -> TeamPrice | None:
         rows = self._by_model.get((provider, model), ())
