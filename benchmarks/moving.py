@@ -31,7 +31,7 @@ from sqlalchemy import create_engine, select
 from core.storage.engine.database import to_url
 from core.storage.transfer.tables import all_tables
 
-N, N_KILLS, N_CLIENTS = int(os.environ.get("N", 1_000_000)), 5, 4
+N, N_KILLS, N_CLIENTS = 1_000_000, 5, 4
 AIMM = [sys.executable, "-m", "core.cli"]
 
 
