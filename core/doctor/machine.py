@@ -92,7 +92,7 @@ def folder(path: Path, needed: int) -> Iterator[Finding]:
     while not there.exists():
         there = there.parent
     if not os.access(there, os.W_OK | os.X_OK):
-        todo = f"Let this user write there: chown {os.getuid()} {there}"
+        todo = "Let this user write there: by its owner, its mode, and a file system that is not mounted read-only."
         yield fault("folder", f"{there} may not be written by user {os.getuid()}.", todo)
     free = shutil.disk_usage(there).free
     if free < VERY_LITTLE_BYTES:
@@ -114,7 +114,9 @@ def private(path: Path, what: str) -> Iterator[Finding]:
         if stat.S_IMODE(found.st_mode) & 0o077:
             yield warning("rights", f"Others may read {path}, which holds {what}.", f"chmod 600 {path}")
         if not os.access(path, os.R_OK | os.W_OK) and what == "records":
-            yield fault("rights", f"{path} may not be read and written by this user.", f"chown {os.getuid()} {path}")
+            yield fault(
+                "rights", f"{path} may not be read and written by user {os.getuid()}.", "Let this user write it."
+            )
 
 
 def clock(where: Path, addresses: Mapping[str, str], proxies: Mapping[str, str]) -> Iterator[Finding]:

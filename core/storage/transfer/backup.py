@@ -94,12 +94,17 @@ def _finish(part: Path, notes: dict[str, object], tell: Callable[[str], None]) -
         connection.execute("BEGIN")
         changes.unwatch(connection)
         connection.execute("UPDATE alembic_version SET version_num = ? WHERE version_num = ?", (HEAD, COPIED))
+        connection.execute(f"DROP TABLE IF EXISTS {NOTES}")  # of a backup that is used as a database
         connection.execute(f"CREATE TABLE {NOTES} (name TEXT PRIMARY KEY, value)")
         notes["contents"] = json.dumps(asdict(contents_of_file(connection)))
         connection.executemany(f"INSERT INTO {NOTES} VALUES (?, ?)", list(notes.items()))  # noqa: S608
         connection.execute("COMMIT")
-    tell("Opening it to look whether it is whole.")
-    look_at(part)
+        tell("Opening it to look whether it is whole.")
+        if wrong := faults(connection):
+            raise DatabaseUnavailable(
+                f"The database itself is damaged, so no backup was made: {'; '.join(wrong)}.",
+                hint="Restore an older backup, or try: sqlite3 FILE .recover",
+            )
 
 
 def look_at(file: Path, *, is_whole: bool = False) -> Backup:

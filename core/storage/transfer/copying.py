@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from core.errors import Conflict
+from core.errors import AimmError, Conflict
 from core.storage.engine.database import COPIED
 from core.storage.transfer import changes
 from core.storage.transfer.notes import TO, note
@@ -45,7 +45,7 @@ def copy_still(source: Source, target: Target, tell: Tell) -> Copied:
         target.build(tell)
         begun = time.monotonic()
     contents = _finished(source, target)
-    target.forget()
+    _tidy(target, tell)
     return Copied(contents, dict(source.replaced), 0, time.monotonic() - begun)
 
 
@@ -81,8 +81,19 @@ def copy_live(source: SqliteSource, target: Target, tell: Tell, *, waits: bool) 
         contents = _finished(source, target)
         changes.unwatch(source.connection)
         source.connection.execute("UPDATE alembic_version SET version_num = ?", (COPIED,))
-    target.forget()
-    return Copied(contents, dict(source.replaced), brought, time.monotonic() - begun)
+    still_s = time.monotonic() - begun
+    tell("The servers may be started on the new database.")
+    _tidy(target, tell)
+    return Copied(contents, dict(source.replaced), brought, still_s)
+
+
+def _tidy(target: Target, tell: Tell) -> None:
+    """Leave the target like any other database; the copy is finished, whatever happens here."""
+    try:
+        target.forget()
+        target.tidy()
+    except AimmError as error:
+        tell(f"The copy is finished. Its statistics were not gathered: {error.message}")
 
 
 def _load(source: Source, target: Target, tell: Tell) -> None:

@@ -204,7 +204,6 @@ def _into_server(backup: Backup, address: str, tell: Tell, *, force: bool) -> No
             target = Target(address)
             try:
                 copy_still(source, target, tell)
-                target.tidy()
             finally:
                 target.close()
         finally:

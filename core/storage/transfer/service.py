@@ -191,8 +191,6 @@ class Transfers:
                 copied = copy_live(source, target, self._tell, waits=waits)
                 if copied is None:
                     return None
-                self._tell("The servers may be started on the new database.")
-                target.tidy()
             finally:
                 target.close()
         finally:
@@ -214,7 +212,6 @@ class Transfers:
             target = Target(address)
             try:
                 copied = copy_still(source, target, self._tell)
-                target.tidy()
             finally:
                 target.close()
         finally:

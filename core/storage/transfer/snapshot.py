@@ -17,6 +17,7 @@ from core.storage.engine.health import reason
 STEP_PAGES = 2_000
 N_KEPT = 3  # copies that are made before an upgrade
 _SPARE = 1.02  # the room that a copy takes, as a multiple of what it is a copy of
+_OF_TARGET = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
 _LAST = (".part", "-wal", "-shm", "-journal")
 
 
@@ -33,9 +34,14 @@ def copy_file(source: Path, target: Path) -> None:
     with unfinished(target) as part, reading(source) as connection, closing(_new(part)) as copy:
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the moment
-        connection.backup(copy, pages=STEP_PAGES, sleep=0)
+        try:
+            connection.backup(copy, pages=STEP_PAGES, sleep=0)
+        except sqlite3.OperationalError as error:
+            with explained(target if error.sqlite_errorcode & 0xFF in _OF_TARGET else source):
+                raise
         connection.execute("ROLLBACK")
-        copy.execute("PRAGMA journal_mode=DELETE")  # one file, without others beside it
+        with explained(target):
+            copy.execute("PRAGMA journal_mode=DELETE")  # one file, without others beside it
 
 
 def keep(file: Path, what: str) -> Path:
@@ -66,7 +72,8 @@ def unfinished(target: Path) -> Iterator[Path]:
     """
     part = target.with_name(f"{target.name}.part")
     refuse_taken(target)
-    _remove(part)
+    with explained(target):
+        _remove(part)
     try:
         with explained(target):
             yield part
