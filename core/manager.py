@@ -19,6 +19,7 @@ from core.calls.origin import Origin
 from core.comparison.service import ComparisonService
 from core.config import Settings
 from core.configuration.experiments import Experiments as ConfiguredExperiments
+from core.configuration.people import Users
 from core.configuration.sections import Aliases, Budgets, Keys, Prices, Retention
 from core.configuration.service import ConfigurationService
 from core.costs.repricing import RepriceService
@@ -98,6 +99,7 @@ class ModelManager(CallMethods):
         self._open_models()
         self._open_calls()
         self._open_features()
+        self._open_configuration()
         self._open_telemetry(is_asked=takes_up)
         self._jobs = self._begin_jobs(takes_up=takes_up, serves=loop is not None)
         if takes_up:
@@ -233,9 +235,13 @@ class ModelManager(CallMethods):
         self.reconciliations = ReconcileService(*self._db, self.monitoring)
         self.feedback = FeedbackService(*self._db, self.log, self.retention.note, keeps_text=keeps_text)
         self.demo = Demo(*self._db)
+
+    def _open_configuration(self) -> None:
+        """The sections that a file of configuration may have, in the order in which they need each other."""
         self.configuration = ConfigurationService(
             *self._db,
             (
+                Users(self.people),
                 Keys(self.keys),
                 Budgets(self.budgets, self.keys, self.settings.time_zone),
                 Aliases(self.aliases),

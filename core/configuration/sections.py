@@ -55,7 +55,9 @@ class Keys(Section[Key]):
         )  # a day that is over is no fault of the file
 
     def shown(self, thing: Key) -> Plain:
-        return {name: plain(getattr(thing, name)) for name in self._FIELDS}
+        """With its owner by their name."""
+        found = {name: plain(getattr(thing, name)) for name in self._FIELDS}
+        return found | {"owner": thing.owner_name or thing.owner}
 
     def usual(self) -> Plain:
         return self.shown(Key(id="", name="", hint="", created_at=clock.now()))

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+# DBOS loads this too, in a thread of its own: while it is half loaded, statements of other threads fail.
+import sqlalchemy.orm  # noqa: F401
 from sqlalchemy import Connection as Connection  # named by those who pass one on
 from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL

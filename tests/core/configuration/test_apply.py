@@ -9,8 +9,11 @@ from core.cli.__main__ import main
 from core.configuration.service import Applied, Difference
 
 FILE = """
+users:
+  Anna: {role: editor, team: search}
+  Vera:
 keys:
-  - {name: ci, scopes: [call], models: [sim-*], tags: team-a, rpm: 60}
+  - {name: ci, scopes: [call], models: [sim-*], tags: team-a, rpm: 60, owner: Anna, team: search}
   - name: boss
     scopes: [admin]
 budgets:
@@ -43,13 +46,17 @@ def test_a_file_is_brought_about_once_and_written_again_as_it_is(mm: ModelManage
     done = apply(mm, FILE)
 
     assert [each.difference for each in done] == planned
-    assert {each.kind for each in planned} == {"add"} and len(planned) == 9
+    assert {each.kind for each in planned} == {"add"} and len(planned) == 11
     [secret] = [each.told for each in done if each.difference.name == "ci" and each.told]
     assert mm.keys.find(secret).models == ("sim-*",)
     assert {each.budget.scope for each in mm.budgets.statuses()} == {"tag:team-a", f"key:{mm.keys.find(secret).id}"}
     assert mm.aliases.get("helper").target.fallbacks == ("sim-careful",)
     assert apply(mm, FILE) == differences(mm, FILE) == []
 
+    assert {(each.name, each.role, each.team) for each in mm.people.all()} == {
+        ("Anna", "editor", "search"), ("Vera", "viewer", "")
+    }  # fmt: skip
+    assert mm.keys.named("ci").owner_name == "Anna"
     written = mm.configuration.export()
     assert apply(mm, written) == []
     assert secret not in written
@@ -73,6 +80,11 @@ def test_what_a_file_loses_is_taken_away_and_what_others_made_is_not(mm: ModelMa
 
     [kept] = differences(mm, f"{less}\n".replace("budgets:", "budgets:\n  by hand: {limit_usd: 5}"))
     assert (kept.kind, kept.name) == ("keep", "by hand")
+    apply(mm, FILE.replace("  Vera:\n", "").replace("Anna: {role: editor, team: search}", "Anna: {role: viewer}"))
+    assert {(each.name, each.role, each.is_active) for each in mm.people.all()} == {
+        ("Anna", "viewer", True), ("Vera", "viewer", False)
+    }  # fmt: skip
+    apply(mm, FILE)
     apply(mm, "")
     assert {each.budget.name for each in mm.budgets.statuses()} == {"by hand", "other"}
     assert mm.configuration.managed("budgets") == {"other": "other.yaml"}

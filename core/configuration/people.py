@@ -1,0 +1,67 @@
+"""The section of people who log in with a password. Those of an identity provider come from there."""
+
+import secrets
+from dataclasses import dataclass
+
+from core.configuration.document import Entry, check_fields
+from core.configuration.section import Plain, Section
+from core.domain.people.actor import ROLES, Role
+from core.errors import InvalidRequest
+from core.people.service import PeopleService
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person as a file describes them. id: Empty = they are not there yet."""
+
+    role: Role
+    team: str
+    id: str = ""
+    is_active: bool = True
+
+
+class Users(Section[User]):
+    """A new one gets a password that is shown once; one that the file holds no more is disabled, and can come back."""
+
+    name = "users"
+
+    def __init__(self, service: PeopleService) -> None:
+        self._service = service
+
+    def current(self) -> dict[str, User]:
+        return {name: user for name, user in self._known().items() if user.is_active}
+
+    def _known(self) -> dict[str, User]:
+        return {
+            person.name: User(person.role, person.team, person.id, person.is_active)
+            for person in self._service.all()
+            if person.password is not None
+        }
+
+    def wanted(self, entry: Entry) -> User:
+        check_fields(entry, ("role", "team"))
+        role = entry.fields.get("role") or "viewer"
+        if role not in ROLES:
+            raise InvalidRequest(f"role == {str(role)[:40]!r}, must be one of {', '.join(ROLES)}")
+        return User(role, str(entry.fields.get("team") or ""))
+
+    def shown(self, thing: User) -> Plain:
+        return {"role": thing.role, "team": thing.team}
+
+    def usual(self) -> Plain:
+        return {"role": "viewer", "team": ""}
+
+    def add(self, name: str, thing: User) -> str:
+        if (old := self._known().get(name)) is not None:
+            self._service.enable(old.id)
+            self.change(name, old, thing)
+            return ""
+        password = secrets.token_urlsafe(15)
+        self._service.add(name, password, role=thing.role, team=thing.team)
+        return f"password {password}"
+
+    def change(self, name: str, old: User, thing: User) -> None:
+        self._service.change(old.id, role=thing.role, team=thing.team)
+
+    def remove(self, name: str, old: User) -> None:
+        self._service.disable(old.id)
