@@ -51,6 +51,8 @@ _NOUNS = {
     "budgets": "budget",
     "keys": "key",
     "vendors": "deployment",
+    "alert-rules": "alert",
+    "alert-silences": "silence",
     "aliases": "alias",
     "prices": "price",
     "prompts": "prompt",

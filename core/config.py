@@ -19,6 +19,7 @@ LogFormat = Literal["text", "json"]
 JSON_LINES: LogFormat = "json"
 
 _OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
+PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"  # of the European region: events.eu.pagerduty.com
 DEFAULT_PRICES_FILE = "data/prices.yaml"
 DEFAULT_FAMILIES_FILE = "data/families.yaml"
 MAX_PROMPT_BYTES = 4 * 1024 * 1024  # above the largest context window that is sold today, about a million tokens
@@ -66,6 +67,7 @@ class Settings:
         all empty = all are admins.
     groups_claim: The claim that holds an account's groups; dots lead into it.
     alert_webhook, alert_slack: Addresses to which alerts are posted.
+    alert_pagerduty: The routing key of a service of PagerDuty; pagerduty_url: where its events go.
     alert_email, smtp_url: The person to whom alerts are mailed, and the server that mails them.
     metrics_folder: The folder in which the processes of one server share their figures for Prometheus;
         None = there is one process.
@@ -111,6 +113,8 @@ class Settings:
     groups_claim: str = _setting("groups", Environment.text, "AIMM_GROUPS_CLAIM")
     alert_webhook: str | None = _setting(None, read.secret_address, "AIMM_ALERT_WEBHOOK", is_secret=True)
     alert_slack: str | None = _setting(None, read.secret_address, "AIMM_ALERT_SLACK", is_secret=True)
+    alert_pagerduty: str | None = _setting(None, read.secret_text, "AIMM_ALERT_PAGERDUTY", is_secret=True)
+    pagerduty_url: str = _setting(PAGERDUTY_URL, read.secret_address, "AIMM_PAGERDUTY_URL")
     alert_email: str | None = _setting(None, Environment.text, "AIMM_ALERT_EMAIL")
     smtp_url: str | None = _setting(None, read.secret_address, "AIMM_SMTP_URL", ("smtp", "smtps"), is_secret=True)
     metrics_folder: Path | None = _setting(None, read.path, "PROMETHEUS_MULTIPROC_DIR")

@@ -263,6 +263,15 @@ def secret_address(given: Environment, name: str, schemes: Sequence[str] = ("htt
     return value
 
 
+def secret_text(given: Environment, name: str) -> str:
+    """A key that is handed on as it is, and shown nowhere."""
+    value = given.text(name)
+    register_secret(value)
+    if any(not "!" <= each <= "~" for each in value):
+        raise InvalidRequest(f"{name} is no key: it holds a space or a sign that keys have not")
+    return value
+
+
 def logins(given: Environment) -> tuple[str, ...]:
     found = tuple(given.text("AIMM_LOGIN_ALLOWED").lower().replace(",", " ").split())
     if wrong := [part for part in found if "@" not in part]:

@@ -4,6 +4,7 @@ import threading
 import time
 from asyncio import AbstractEventLoop as EventLoop
 from dataclasses import replace
+from itertools import starmap
 
 from core.acting import as_system
 from core.background import BackgroundLoop, PeriodicJobs
@@ -48,7 +49,9 @@ from core.models.service import ModelService
 from core.models.vendors import VendorService
 from core.monitoring.alerts.delivery import Channels
 from core.monitoring.alerts.outbox import Outbox
+from core.monitoring.alerts.readings import Gated, Sources, Verdict
 from core.monitoring.alerts.service import AlertService
+from core.monitoring.alerts.watching import RuleService
 from core.monitoring.bills.service import ReconcileService
 from core.monitoring.feedback import FeedbackService
 from core.monitoring.service import MonitoringService
@@ -232,6 +235,11 @@ class ModelManager(CallMethods):
             self.traffic.with_prompt,
             self.workflows.definitions.with_prompt,
         ]
+        sources = Sources(
+            lambda: starmap(Verdict, self.experiments.reports.decided()),
+            lambda: starmap(Gated, self.evaluations.verdicts.gated()),
+        )
+        self.alert_rules = RuleService(*self._db, self.alerts.outbox, sources, self.budgets.statuses)
         self.reconciliations = ReconcileService(*self._db, self.monitoring)
         self.feedback = FeedbackService(*self._db, self.log, self.retention.note, keeps_text=keeps_text)
         self.demo = Demo(*self._db)
@@ -277,6 +285,7 @@ class ModelManager(CallMethods):
             self.responses.forget_old,
             self.batches.files.forget_old,
             self.alerts.evaluate,
+            self.alert_rules.evaluate,
             self.alerts.outbox.deliver,
             self.experiments.traffic.settle_runs,
             self.experiments.designs.reallocate,

@@ -14,7 +14,7 @@ from api.errors import SPENT_BEFORE, Unexpected, plain_error, reason_headers, re
 from api.rest import calls, comparisons, experiments, keys, models, money, monitoring, workflows
 from api.rest.dependencies import failure, manager
 from api.rest.library import datasets, evaluations, prompts
-from api.rest.log import audit, retention
+from api.rest.log import alerts, audit, retention
 from api.rest.log import pages as logs
 from api.rest.vendors import routes as vendors
 from core import AimmError, ModelManager
@@ -41,6 +41,7 @@ _ROOMS = (
     experiments,
     monitoring,
     money,
+    alerts,
     keys,
     vendors,
 )

@@ -1,4 +1,4 @@
-"""Money: budgets, alerts, estimates, prices, and past calls priced anew."""
+"""Money: budgets, estimates, prices, and past calls priced anew."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from api.rest import schemas
 from api.rest.dependencies import Caller, Manager, StrictRoute, moment, usd
 from api.rest.views import View
-from core import Alert, Budget, BudgetOutlook, Estimate, Model, Price, TeamPrice
+from core import Budget, BudgetOutlook, Estimate, Model, Price, TeamPrice
 from core.domain.price import RATE_NAMES, RepricedDay, UnpricedModel
 from core.pricing.estimate import Range
 
@@ -24,7 +24,6 @@ _spent_view = View(
     " projected=expected_usd projected_interval=interval_usd projection_note=reason? runs_out_on"
     " threshold_reached=status.reached resets_at=status.resets_at",
 )
-_alert_view = View(Alert, "budget=budget_name threshold of_forecast=is_forecast state since text")
 _estimate_view = View(
     Estimate,
     "model low=low_usd expected=expected_usd high=high_usd input_tokens output_tokens",
@@ -80,11 +79,6 @@ def raise_budget(budget_id: str, body: schemas.RaiseBudget, mm: Manager) -> dict
     expires_at = moment(body.expires_at, "expires_at")
     status = mm.budgets.raise_once(budget_id, body.extra_usd, reason=body.reason, expires_at=expires_at)
     return {"status": "success", "budget": budget_view(mm.spend.of_budget(status))}
-
-
-@router.get("/alerts")
-def alerts(mm: Manager) -> dict[str, Any]:
-    return {"status": "success", "alerts": _alert_view.each(mm.alerts.all())}
 
 
 @router.post("/cost/estimate")

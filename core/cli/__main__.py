@@ -15,6 +15,7 @@ from core import ModelManager
 from core.acting import acting_as, user_of_system
 from core.calls.origin import Origin
 from core.cli import evaluation, experiments, library, logs, operating, people, prices, records, retention
+from core.cli.alerts import commands as alerts
 from core.cli.gateway import keys, vendors
 from core.cli.parts import command
 from core.config import Settings
@@ -61,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aimm", description="AI Model Manager on the command line.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_calls(commands)
-    for group in (logs, library, evaluation, prices, experiments, keys, people, records, retention, operating, vendors):
+    for group in (
+        logs, library, evaluation, prices, experiments, keys, people, records, retention, alerts, operating, vendors,
+    ):  # fmt: skip
         group.add(commands)
     _add_servers(commands)
     command(commands, "check", "recompute all sums from the raw rows and say what differs", _check)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from core.domain.evaluation.run import (
     by_contestant,
     placed,
 )
-from core.errors import Conflict, InvalidRequest, NotFound
+from core.errors import AimmError, Conflict, InvalidRequest, NotFound
 from core.evaluation.gate import ERROR, FAILED, OK, GateResult, Opponents, held_against, judge, to_dict
 from core.evaluation.verdict import Verdict, corrected, counterpart, gathered, metrics_of, verdict, verdict_of
 from core.formats import strict_json as json
@@ -35,6 +35,7 @@ from core.storage.evaluation.readings import ReadingStore
 from core.storage.evaluation.runs import RunStore
 from core.storage.people.audit import note as audit
 
+GATED_RUNS, GATED_FOR = 100, timedelta(days=7)
 CONFIRMING = 3  # answers to each item of a confirmation
 
 
@@ -81,6 +82,26 @@ class VerdictService:
             told = json.dumps(to_dict(result) | {"against": against})
             self._writer.run(lambda connection: self._runs.set(connection, run_id, judged=told))
         return result
+
+    def gated(self) -> list[tuple[str, str, bool | None, str]]:
+        """Of each suite with a gate: its name, its last finished run of a week, whether that passed (None = it could
+        not be judged), and why. Those of simulated models are not among them."""
+        found: dict[str, tuple[str, str, bool | None, str]] = {}
+        for run in self._runs.page(GATED_RUNS)[0]:
+            is_real = run.plan.gate is not None and not run.plan.confirms and not run.is_simulated
+            is_over = run.status == "finished" and clock.now() - run.created_at < GATED_FOR
+            if is_real and is_over and run.plan.name not in found:
+                found[run.plan.name] = (run.plan.name, run.id, *self._answered(run))
+        return list(found.values())
+
+    def _answered(self, run: EvaluationRun) -> tuple[bool | None, str]:
+        try:
+            told = dict(run.judged) or to_dict(self.keep(run.id))
+        except AimmError as error:  # such as a baseline that is not there yet
+            return None, f"{run.plan.name}: {error.message}"
+        code = told.get("exit_code")
+        passed = {OK: True, FAILED: False}.get(int(code)) if code is not None else None
+        return passed, f"{run.plan.name}: {told.get('reason') or 'the gate was asked.'}"
 
     def conclude(self, run_id: str, *, origin: Origin | None = None, waits: bool = True) -> GateResult:
         """The same, once what fails a nightly gate was asked again; its calls are the origin's.

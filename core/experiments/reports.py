@@ -93,6 +93,19 @@ class ExperimentReports:
             shadows=tuple(self.shadow_costs(experiment_id)) if experiment.had_shadows else (),
         )
 
+    def decided(self) -> list[tuple[str, str, str, str]]:
+        """Of each running experiment with real traffic: its id, its name, its decision by a name (empty = none is
+        due yet), and the verdict."""
+        found = []
+        for experiment in self._designs.all(demo=False):
+            if experiment.status != "running" or experiment.is_simulated or experiment.is_rollout:
+                continue
+            report = self.report(experiment.id)
+            made = report.decision
+            name = "" if made.action == "inconclusive" else f"{made.action}:{made.winner}:{experiment.phase}"
+            found.append((experiment.id, experiment.name, name, f"{experiment.name}: {report.verdict}"))
+        return found
+
     def novelty(self, experiment_id: str) -> list[str]:
         """Variants whose effect was another one among the first units than later."""
         experiment, looks = self._designs.get(experiment_id), self._store.looks(experiment_id)

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, exists, insert, or_, select, update
 
 from core.clock import from_us, to_us
 from core.domain.alert import Alert, Delivery
@@ -30,10 +30,16 @@ class AlertStore(Store):
         return readable("message", self._database.rows(statement), _to_delivery)
 
     def waiting(self, now_us: int, *, limit: int = 20) -> list[tuple[str, str, dict[str, Any], int]]:
-        """(id, channel, payload, attempts so far) of what is due, oldest first."""
-        d = deliveries.c
+        """(id, channel, payload, attempts so far) of what is due, oldest first.
+
+        A message waits for an earlier one about the same: it would open what it was to close.
+        """
+        d, e = deliveries.c, deliveries.alias("earlier").c
+        earlier = exists().where(
+            e.delivered_at.is_(None), e.about == d.about, e.channel == d.channel, e.created_at < d.created_at
+        )
         statement = select(d.id, d.channel, d.payload, d.n_attempts).where(
-            d.delivered_at.is_(None), d.next_at <= now_us
+            d.delivered_at.is_(None), d.next_at <= now_us, or_(d.about == "", ~earlier)
         )
         rows = self._database.rows(statement.order_by(d.created_at).limit(limit))
         return readable(
@@ -63,26 +69,29 @@ def drop(connection: Connection, ids: Sequence[str]) -> None:
 
 
 def enqueue(connection: Connection, channels: Sequence[str], payload: dict[str, Any], now_us: int) -> None:
-    """Put a message into the outbox of each channel, in the transaction that changes the alert."""
-    message = {"payload": json.dumps(payload), "created_at": now_us, "next_at": now_us}
+    """Put a message into the outbox of each channel, in the transaction that changes the alert.
+
+    On the page it is there at once.
+    """
+    about = str(payload.get("incident", {}).get("key", ""))
+    message = {"payload": json.dumps(payload), "created_at": now_us, "next_at": now_us, "about": about}
     for channel in channels:
-        connection.execute(insert(deliveries).values(id=f"d_{secrets.token_hex(8)}", channel=channel, **message))
+        at = now_us if channel == "page" else None
+        id_ = f"d_{secrets.token_hex(8)}"
+        connection.execute(insert(deliveries).values(id=id_, channel=channel, delivered_at=at, **message))
 
 
 def tell(connection: Connection, channels: Sequence[str], payload: dict[str, Any], now_us: int) -> bool:
-    """Put a message that no alert of a budget carries into each channel's outbox; on the page it is there at once.
+    """Put a message that no alert carries into each channel's outbox, and on the page.
 
     False: The same was told of the same within the last quarter of an hour, by whichever process.
     """
     d = deliveries.c
     latest = select(d.payload).where(d.channel == "page", d.created_at > now_us - QUIET_US)
-    same = {name: value for name, value in payload.items() if name not in ("text", "at")}
+    same = {name: value for name, value in payload.items() if name not in ("text", "at", "incident")}
     if any(same.items() <= json.loads(text).items() for text in connection.execute(latest).scalars()):
         return False
     enqueue(connection, [*channels, "page"], payload, now_us)
-    connection.execute(
-        update(deliveries).where(d.channel == "page", d.delivered_at.is_(None)).values(delivered_at=now_us)
-    )
     return True
 
 

@@ -1,6 +1,17 @@
 """The tables, declared once. Money: integer nano-dollars; time: integer microseconds since 1970 UTC."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.sql.expression import literal_column
 
@@ -317,8 +328,9 @@ alerts = table(
 deliveries = table(
     "deliveries",
     key("id", kind=ID),
-    text("channel"),  # webhook, slack or email; where it goes is in the environment
+    text("channel"),  # webhook, slack, email, pagerduty; where it goes is in the environment; or email:ADDRESS
     text("payload"),  # JSON
+    text("about", default=""),  # messages about the same go out in the order they were made; empty = about nothing
     number("created_at", "next_at"),
     small("n_attempts", default="0"),
     number("delivered_at", optional=True),
@@ -326,6 +338,36 @@ deliveries = table(
 )
 Index("ix_deliveries_created", deliveries.c.created_at)
 Index("ix_deliveries_next", deliveries.c.delivered_at, deliveries.c.next_at)
+
+alert_rules = table(
+    "alert_rules",
+    key("name"),
+    text("definition"),  # JSON
+    flag("is_on"),
+    number("checked_at", default="0"),  # by whichever process
+)
+
+alert_rule_states = table(
+    "alert_rule_states",
+    Column("rule", Text, ForeignKey("alert_rules.name", ondelete="CASCADE"), primary_key=True),
+    key("subject"),
+    text("state"),
+    number("since", "seen_at"),
+    number("clear_at", optional=True),
+    Column("value", Double),  # NULL = not known
+    text("text", default=""),
+    flag("is_told"),
+    text("event", default=""),
+    CheckConstraint("state IN ('ok', 'pending', 'firing', 'resolved')", name="alert_rule_state"),
+)
+
+alert_silences = table(
+    "alert_silences",
+    key("id", kind=ID),
+    text("name", default=""),  # of a rule or a budget; empty = of all
+    number("created_at", "ends_at"),
+    text("reason", "author", default=""),
+)
 
 reconciliations = table(
     "reconciliations",

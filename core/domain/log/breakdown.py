@@ -16,7 +16,7 @@ class Cell(NamedTuple):
 
     of: The values, in the order of the fields; None = the calls have none. Days and hours (UTC) by their beginning.
     cost_usd: The known part; see n_unpriced.
-    p95_s: Of answered calls; None = there is none.
+    p95_s: Of answered calls; None = there is none. n_timed: How many those are.
     """
 
     of: tuple[str | None, ...]
@@ -25,6 +25,7 @@ class Cell(NamedTuple):
     cost_usd: Decimal
     n_unpriced: int
     p95_s: float | None
+    n_timed: int = 0
 
 
 def fields_of(text: str) -> tuple[str, ...]:

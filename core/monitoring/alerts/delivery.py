@@ -1,5 +1,6 @@
-"""Sends an alert's message to a webhook (JSON), to Slack or by mail. Raises DeliveryFailed, without secrets."""
+"""Sends an alert's message to a webhook (JSON), Slack, PagerDuty or by mail. Raises DeliveryFailed, without secrets."""
 
+import hashlib
 import smtplib
 import ssl
 from dataclasses import dataclass, field
@@ -10,11 +11,12 @@ from urllib.parse import unquote, urlsplit
 
 import httpx2
 
-from core.config import Settings
-from core.domain.alert import Channel
+from core.config import PAGERDUTY_URL, Settings
+from core.domain.alert import MAIL, Channel
 from core.errors import redact
 
 TIMEOUT_S = 10.0
+MAX_KEY, MAX_SUMMARY = 255, 1024  # characters of an event that PagerDuty takes
 
 
 class DeliveryFailed(Exception):
@@ -29,6 +31,8 @@ class Channels:
     slack: str | None = field(default=None, repr=False)
     email: str | None = None
     smtp: str | None = field(default=None, repr=False)
+    pagerduty: str | None = field(default=None, repr=False)
+    pagerduty_url: str = PAGERDUTY_URL
 
     @classmethod
     def of(cls, settings: Settings) -> "Channels":
@@ -37,6 +41,8 @@ class Channels:
             slack=settings.alert_slack,
             email=settings.alert_email,
             smtp=settings.smtp_url,
+            pagerduty=settings.alert_pagerduty,
+            pagerduty_url=settings.pagerduty_url,
         )
 
     @property
@@ -45,7 +51,12 @@ class Channels:
         found += ["webhook"] if self.webhook else []
         found += ["slack"] if self.slack else []
         found += ["email"] if self.email and self.smtp else []
+        found += ["pagerduty"] if self.pagerduty else []
         return found
+
+    def has(self, channel: str) -> bool:
+        """True for one that is set up; a person's mail needs the mail server alone."""
+        return channel in self.names or (channel.startswith(MAIL) and bool(self.smtp))
 
     def send(self, channel: str, payload: dict[str, Any]) -> None:
         """Hand a message over. Raises: DeliveryFailed"""
@@ -55,8 +66,43 @@ class Channels:
             _post(self.slack, {"text": payload["text"]})
         elif channel == "email" and self.email and self.smtp:
             _mail(self.smtp, self.email, payload)
+        elif channel.startswith(MAIL) and self.smtp:
+            _mail(self.smtp, channel.removeprefix(MAIL), payload)
+        elif channel == "pagerduty" and self.pagerduty:
+            self._page(self.pagerduty, payload)
         else:
             raise DeliveryFailed(f"The channel {channel} is not set up any more.")
+
+    def _page(self, routing_key: str, payload: dict[str, Any]) -> None:
+        for event in events(routing_key, payload):
+            _post(self.pagerduty_url, event)
+
+
+def events(routing_key: str, payload: dict[str, Any]) -> list[dict[str, Any]]:
+    """A message as events of PagerDuty's Events API v2; those with the same key are one incident.
+
+    A test is closed at once. Messages that say of no incident are one each.
+    """
+    incident: dict[str, Any] = payload.get("incident") or {"key": f"{payload['event']} {payload['at']}"}
+    key = str(incident["key"])
+    if len(key) > MAX_KEY:
+        key = f"{key[:180]} {hashlib.sha256(key.encode()).hexdigest()}"
+    head = {"routing_key": routing_key, "dedup_key": key}
+    trigger = head | {
+        "event_action": "trigger",
+        "payload": {
+            "summary": str(payload["text"])[:MAX_SUMMARY],
+            "source": "AI Model Manager",
+            "severity": incident.get("severity", "error"),
+            "timestamp": payload["at"],
+            "class": str(payload["event"]),
+            "custom_details": {name: value for name, value in payload.items() if name not in ("text", "incident")},
+        },
+    }
+    resolve = head | {"event_action": "resolve"}
+    if payload["event"] == "test":
+        return [trigger, resolve]
+    return [trigger] if incident.get("is_open", True) else [resolve]
 
 
 def _post(url: str, body: dict[str, Any]) -> None:
@@ -66,7 +112,19 @@ def _post(url: str, body: dict[str, Any]) -> None:
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         raise DeliveryFailed(f"It cannot be reached ({type(error).__name__}).") from None  # the address may be a secret
     if response.status_code >= 300:
-        raise DeliveryFailed(f"It answered {response.status_code}.")
+        raise DeliveryFailed(f"It answered {response.status_code}{_reasons(response, body)}.")
+
+
+def _reasons(response: httpx2.Response, body: dict[str, Any]) -> str:
+    """The errors that an answer names, as PagerDuty's do; without the key that was sent."""
+    try:
+        told = response.json()["errors"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    text = "; ".join(str(each) for each in told) if isinstance(told, list) else str(told)
+    secret = str(body.get("routing_key") or "")
+    text = redact(text.replace(secret, "[key]") if secret else text)[:200]
+    return f": {text.rstrip('.')}" if text else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,15 @@
 
 import logging
 import random
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from core import clock
+from core.acting import require
 from core.clock import to_us
-from core.domain.alert import Channel, Delivery
+from core.domain.alert import Delivery
 from core.errors import InvalidRequest
 from core.monitoring.alerts.delivery import Channels, DeliveryFailed
 from core.storage import alerts as store
@@ -22,28 +24,40 @@ CLAIM = timedelta(seconds=60)
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(hours=1)
 
 
+# Whether rules tell of an event in its place: (connection, payload, now).
+TakeOver = Callable[[Connection, dict[str, Any], datetime], bool]
+
+
 class Outbox:
-    """Messages for the channels that are set up."""
+    """Messages for the channels that are set up. take_over: Set by the rules, which tell of their kinds themselves."""
 
     def __init__(self, database: Database, writer: Writer, channels: Channels) -> None:
         self._store = AlertStore(database)
         self._writer = writer
         self.channels = channels
         self._rng = random.Random()
+        self.take_over: TakeOver = lambda *_: False
 
     def latest(self) -> list[Delivery]:
         """The latest messages, newest first: delivered, waiting, and why one could not be delivered yet."""
         return self._store.outbox()
 
-    def enqueue(self, connection: Connection, payload: dict[str, Any], now: datetime) -> None:
-        """Write down a message of a budget, in the transaction of what it tells of."""
-        store.enqueue(connection, self.channels.names, payload, to_us(now))
+    def enqueue(
+        self, connection: Connection, payload: dict[str, Any], now: datetime, channels: Sequence[str] = ()
+    ) -> None:
+        """Write down a message, in the transaction of what it tells of. channels: Empty = all that are set up."""
+        store.enqueue(connection, channels or self.channels.names, payload, to_us(now))
 
     def tell(self, event: str, text: str, **fields: Any) -> Work:
-        """Work that writes down a message of something else than a budget. fields: The rest of its payload."""
+        """Work that writes down a message of an event. fields: The rest of its payload."""
         now = clock.now()
         payload = {"event": event, "text": text, "at": now.isoformat(), **fields}
-        return lambda connection: store.tell(connection, self.channels.names, payload, to_us(now))
+
+        def work(connection: Connection) -> None:
+            if not self.take_over(connection, payload, now):
+                store.tell(connection, self.channels.names, payload, to_us(now))
+
+        return work
 
     def deliver(self) -> int:
         """Send what is due; returns how many messages arrived. What did not is tried again, later and later."""
@@ -65,15 +79,17 @@ class Outbox:
                 n += 1
         return n
 
-    def test(self, channel: Channel) -> str:
+    def test(self, channel: str) -> str:
         """Send a test message now; returns what went wrong, in words; empty = it arrived.
 
         Raises:
-            InvalidRequest: The channel is not set up.
+            InvalidRequest: The channel is not set up. Forbidden.
         """
-        if channel not in self.channels.names:
-            raise InvalidRequest(f"{channel} is not set up; see .env.example.")
-        text = "AI Model Manager: this is a test. Alerts of budgets will arrive here."
+        require("editor", "send test messages")
+        if not self.channels.has(channel):
+            known = ", ".join(self.channels.names) or "none"
+            raise InvalidRequest(f"{channel[:80]} is not set up (set up: {known}); see .env.example.", param="channel")
+        text = "AI Model Manager: this is a test. Alerts will arrive here."
         try:
             self.channels.send(channel, {"event": "test", "text": text, "at": clock.now().isoformat()})
         except DeliveryFailed as error:

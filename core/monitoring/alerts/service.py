@@ -14,6 +14,7 @@ from core.monitoring.alerts.outbox import Outbox
 from core.monitoring.alerts.rules import due, is_told, speaks, step, text_of
 from core.monitoring.spend import SpendService
 from core.storage import alerts as store
+from core.storage.alert_rules import is_silenced
 from core.storage.alerts import AlertStore
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Writer
@@ -74,13 +75,17 @@ class AlertService:
             if after == before and id_ in current:
                 continue
             if speaks(before, after):
+                if is_silenced(connection, fresh.budget_name, now):
+                    continue  # it stays as it was told last, and speaks at the end of the silence if it still holds
                 after = replace(after, text=text_of(after, *words.get(fresh.budget_id, (outlook, ""))))
                 passed.append(after)
+            current[id_] = after
             store.put(connection, after)
         spoken = [alert for alert in passed if is_told(alert, passed)]
         for alert in spoken:
             outlook = words.get(alert.budget_id, (wanted[alert.id][2], ""))[0]
-            self.outbox.enqueue(connection, _payload(alert, outlook), now)
+            firing = any(each.state == "firing" for each in current.values() if each.budget_id == alert.budget_id)
+            self.outbox.enqueue(connection, _payload(alert, outlook, is_open=firing), now)
         return spoken
 
 
@@ -93,8 +98,8 @@ def _changing(known: dict[str, Alert], wanted: Wanted, now: datetime) -> dict[st
     }
 
 
-def _payload(alert: Alert, outlook: BudgetOutlook) -> dict[str, Any]:
-    """The webhook's JSON; money in US dollars as text, exact."""
+def _payload(alert: Alert, outlook: BudgetOutlook, *, is_open: bool) -> dict[str, Any]:
+    """The webhook's JSON; money in US dollars as text, exact. is_open: A threshold of the budget is still passed."""
     status = outlook.status
     return {
         "event": f"budget.{alert.state}",
@@ -107,4 +112,9 @@ def _payload(alert: Alert, outlook: BudgetOutlook) -> dict[str, Any]:
         "limit_nano_usd": to_nano(status.limit_usd),
         "expected_usd": None if outlook.expected_usd is None else str(outlook.expected_usd),
         "resets_at": status.resets_at.isoformat(),
+        "incident": {
+            "key": f"budget:{alert.budget_id}",
+            "is_open": is_open,
+            "severity": "critical" if status.share_spent >= 1 else "warning",
+        },
     }

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sqlalchemy import Connection, Float, Integer, case, cast, func, literal, literal_column, select
@@ -19,7 +19,9 @@ from core.storage.engine.database import Store
 from core.storage.schema import call_tags, generations
 
 MOST_CELLS = 10_000
+Timed = Literal["latency", "first_token"]
 c = generations.c
+_TIMES: dict[Timed, Any] = {"latency": c.latency_us, "first_token": c.ttft_us}
 _tags = call_tags.alias("by_tag")
 _WIDTHS = {"day": DAY_US, "hour": HOUR_US}
 _COLUMNS: dict[str, Any] = {
@@ -31,10 +33,10 @@ _COLUMNS: dict[str, Any] = {
 
 
 class BreakdownStore(Store):
-    def read(self, wanted: LogFilter, by: Sequence[str]) -> list[Cell]:
+    def read(self, wanted: LogFilter, by: Sequence[str], *, timed: Timed = "latency") -> list[Cell]:
         """The cells of what a filter finds, the most expensive first; a call with two tags is in two of them.
 
-        by: Fields of BREAKDOWNS. Percentiles are within 1.1 % and of answered calls.
+        by: Fields of BREAKDOWNS. timed: The time whose percentile is told, within 1.1 % and of answered calls.
 
         Raises:
             InvalidRequest: There are too many cells.
@@ -42,7 +44,7 @@ class BreakdownStore(Store):
         with self._database.read() as connection:
             if connection.dialect.name != "sqlite":
                 connection.execute(select(func.set_config("jit", "off", True)))
-            rows = connection.execute(_grouped(connection, wanted, by).limit(MOST_CELLS * 50)).all()
+            rows = connection.execute(_grouped(connection, wanted, by, _TIMES[timed]).limit(MOST_CELLS * 50)).all()
         cells: defaultdict[tuple[Any, ...], list[Any]] = defaultdict(list)
         for row in rows:
             cells[tuple(row[: len(by)])].append(row[len(by) :])
@@ -57,12 +59,12 @@ class BreakdownStore(Store):
         return sorted(found, key=lambda cell: (-cell.cost_usd, -cell.n, *map(str, cell.of)))
 
 
-def _grouped(connection: Connection, wanted: LogFilter, by: Sequence[str]) -> Any:
+def _grouped(connection: Connection, wanted: LogFilter, by: Sequence[str], time: Any) -> Any:
     conditions = Conditions(connection, wanted)
     way, _ = best_way(connection, conditions)
     start = way.start.join(_tags, _tags.c.generation_id == c.id) if "tag" in by else way.start
     fields = [_COLUMNS[name].label(f"of_{at}") for at, name in enumerate(by)]
-    bucket = case((c.status == "ok", _bucket(connection)), else_=None).label("bucket")
+    bucket = case(((c.status == "ok") & time.is_not(None), _bucket(connection, time)), else_=None).label("bucket")
     failed = func.sum(case((c.status.not_in(("ok", "stopped")), 1), else_=0))
     sums = (func.count(), failed, func.sum(c.cost_nano_usd), func.count(c.cost_nano_usd))
     # By position: PostgreSQL does not see that an expression with bound values is the one that it groups by.
@@ -70,9 +72,9 @@ def _grouped(connection: Connection, wanted: LogFilter, by: Sequence[str]) -> An
     return select(*fields, bucket, *sums).select_from(start).where(*conditions.of(way)).group_by(*groups)
 
 
-def _bucket(connection: Connection) -> Any:
-    """The bucket of a latency as `histogram.bucket_of` says it."""
-    us = case((c.latency_us < histogram.MIN_US, histogram.MIN_US), else_=c.latency_us)
+def _bucket(connection: Connection, time: Any) -> Any:
+    """The bucket of a time as `histogram.bucket_of` says it."""
+    us = case((time < histogram.MIN_US, histogram.MIN_US), else_=time)
     place = func.ln(cast(us, Float)) * literal(histogram.PER_DOUBLING / math.log(2))
     return cast(place if connection.dialect.name == "sqlite" else func.floor(place), Integer)
 
@@ -87,7 +89,7 @@ def _shown(name: str, value: Any) -> str | None:
 def _cell(of: list[str | None], parts: Sequence[Any]) -> Cell:
     counts = {int(bucket): int(n) for bucket, n, *_ in parts if bucket is not None}
     n, n_failed, nano, n_priced = (sum(int(part[at] or 0) for part in parts) for at in (1, 2, 3, 4))
-    return Cell(tuple(of), n, n_failed, from_nano(nano), n - n_priced, _p95_s(counts))
+    return Cell(tuple(of), n, n_failed, from_nano(nano), n - n_priced, _p95_s(counts), sum(counts.values()))
 
 
 def _p95_s(counts: dict[int, int]) -> float | None:

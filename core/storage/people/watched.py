@@ -38,6 +38,8 @@ WATCHED: dict[str, Watched] = {
     "deployments": Watched("deployment", "admin", secret=("secret",), quiet=("revision",)),
     "team_prices": Watched("price", "admin", name="id"),
     "catalogues": Watched("catalogue", "admin", name="version", secret=("content",)),
+    "alert_rules": Watched("alert", "admin", quiet=("checked_at",)),
+    "alert_silences": Watched("silence"),
     "reconciliations": Watched("reconciliation", "admin", name="source"),
     "people": Watched("person", "admin", secret=("password", "login"), quiet=("last_login_at",)),
     "retention_rules": Watched("retention", "admin", name="scope", quiet=("changed_at",)),
@@ -76,7 +78,7 @@ OPEN = frozenset(
     " budget_spend reservations price_rows alerts deliveries experiment_runs experiment_sums experiment_days"
     " experiment_looks cached_responses breakers rate_hits logins keyed_requests stored_responses response_items"
     " retention_progress retention_state deleted_rollups deleted_spend experiment_calls forgotten_users audit"
-    " managed_things".split()
+    " managed_things alert_rule_states".split()
 )
 # Deeds that are named otherwise than what they are done with.
 _KIND_OF = {
