@@ -103,6 +103,7 @@ class ModelManager(CallMethods):
         self._open_calls()
         self._open_features()
         self._open_configuration()
+        self._open_rules()
         self._open_telemetry(is_asked=takes_up)
         self._jobs = self._begin_jobs(takes_up=takes_up, serves=loop is not None)
         if takes_up:
@@ -235,11 +236,6 @@ class ModelManager(CallMethods):
             self.traffic.with_prompt,
             self.workflows.definitions.with_prompt,
         ]
-        sources = Sources(
-            lambda: starmap(Verdict, self.experiments.reports.decided()),
-            lambda: starmap(Gated, self.evaluations.verdicts.gated()),
-        )
-        self.alert_rules = RuleService(*self._db, self.alerts.outbox, sources, self.budgets.statuses)
         self.reconciliations = ReconcileService(*self._db, self.monitoring)
         self.feedback = FeedbackService(*self._db, self.log, self.retention.note, keeps_text=keeps_text)
         self.demo = Demo(*self._db)
@@ -258,6 +254,14 @@ class ModelManager(CallMethods):
                 ConfiguredExperiments(self.experiments.designs, self._resolved_variant),
             ),
         )
+
+    def _open_rules(self) -> None:
+        """Alert rules, which look at what the features say."""
+        sources = Sources(
+            lambda: starmap(Verdict, self.experiments.reports.decided()),
+            lambda: starmap(Gated, self.evaluations.verdicts.gated()),
+        )
+        self.alert_rules = RuleService(*self._db, self.alerts.outbox, sources, self.budgets.statuses)
 
     def _open_telemetry(self, *, is_asked: bool) -> None:
         """is_asked: Whether anyone may ask this process for its figures; a command that ends at once is never asked."""
