@@ -98,7 +98,7 @@ async def _serve(host: str, port: int, settings: Settings, sockets: list[Any] | 
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=True,  # of the proxies in FORWARDED_ALLOW_IPS, by default those of this machine
             timeout_keep_alive=75,
             timeout_graceful_shutdown=math.ceil(settings.drain_s) + 2,
         )

@@ -45,9 +45,9 @@ def role_of(account: Mapping[str, Any], rules: RoleRules) -> Role | None:
 
 
 def groups_of(account: Mapping[str, Any], claim: str) -> list[str]:
-    """The groups of an account: a list, one name, or names with commas or spaces between; of objects, their names.
+    """The groups of an account: a list of names, or the one name alone; of objects, their names.
 
-    A claim whose own name has dots or is an address (`https://example.com/groups`) is looked for as it is first.
+    A text is one group, whatever signs are in it: who may name a group could else be in two. A claim whose own name has dots or is an address (`https://example.com/groups`) is looked for as it is first.
     """
     found: Any = account.get(claim)
     if found is None:
@@ -55,7 +55,7 @@ def groups_of(account: Mapping[str, Any], claim: str) -> list[str]:
         for part in claim.split("."):
             found = found.get(part) if isinstance(found, Mapping) else None
     if isinstance(found, str):
-        found = found.split(",") if "," in found else [found] if found.startswith("/") else found.split()
+        found = [found]
     if isinstance(found, Mapping):  # role -> where it holds
         found = list(found)
     if not isinstance(found, Sequence):

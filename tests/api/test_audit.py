@@ -30,8 +30,10 @@ def test_a_key_is_noted_with_its_name_and_one_that_may_not_is_refused_and_noted(
         made = client.post("/api/budgets", json={"name": "team-a", "limit_usd": 50}, headers=may)
         budget_id = made.json()["budget"]["id"]
         refused = client.post(f"/api/budgets/{budget_id}/raise", json={"extra_usd": 9, "reason": "x"}, headers=may_not)
+        client.delete(f"/api/keys/{admin}", headers=may_not)
         hidden = client.get("/api/audit", headers=may_not)
-        client.patch(f"/api/budgets/{budget_id}", json={"limit_usd": 80}, headers=may)
+        forwarded = {**may, "x-forwarded-for": "198.51.100.66, 203.0.113.9"}  # what a client says of itself comes first
+        client.patch(f"/api/budgets/{budget_id}", json={"limit_usd": 80}, headers=forwarded)
         found = client.get("/api/audit", params={"kind": "budget"}, headers=may).json()
         page = client.get("/api/audit", params={"kind": "budget", "limit": 1}, headers=may).json()
         rest = client.get("/api/audit", params={"kind": "budget", "before": page["next"]}, headers=may).json()
@@ -43,7 +45,8 @@ def test_a_key_is_noted_with_its_name_and_one_that_may_not_is_refused_and_noted(
     changed, turned_away, created = found["entries"]
     assert changed["text"] == "key admin raised the budget 'team-a' from $50 to $80"
     assert (changed["actor"], changed["role"], changed["door"]) == ("key admin", "admin", "api")
-    assert changed["address"] == "127.0.0.1"
+    assert (changed["address"], created["address"]) == ("203.0.113.9", "127.0.0.1")
+    assert admin not in file.text + str(running.mm.audit.page()[0])
     assert (turned_away["outcome"], turned_away["actor"], turned_away["kind"]) == ("refused", "key read", "budget")
     assert budget_id in turned_away["subject"]
     assert created["before"] is None and created["after"]["limit_usd"] == "50"
@@ -58,10 +61,11 @@ ON_RECORD = {
     ("post", "/experiment/{experiment_id}/test"), ("post", "/experiment/{experiment_id}/record"),
     ("post", "/comparisons/{comparison_id}/vote"),
 }  # fmt: skip
-# What is posted because it is long, and changes nothing; a verdict is computed, and kept that it need not be again.
+# What is posted because it is long, and changes nothing; a verdict is computed, and kept that it need not be again; a
+# round of retention, which its rules begin by themselves.
 READS = {
     ("post", "/cost/estimate"), ("post", "/evaluations/estimate"), ("post", "/datasets/preview"),
-    ("post", "/evaluations/{run_id}/judge"),
+    ("post", "/evaluations/{run_id}/judge"), ("post", "/retention/run"),
 }  # fmt: skip
 PAIR = {"name": "e", "variant_a": "sim-fast", "variant_b": "sim-careful"}
 
@@ -117,6 +121,8 @@ def _money(walk: Walk) -> None:
     row = walk("post", "/prices", {"provider": "openai", "model": "m", "input": 1, "output": 2})["row"]["id"]
     walk("post", "/prices/reprice", {"provider": "openai", "model": "m", "apply": True})
     walk("delete", "/prices/{row_id}", row_id=row)
+    walk("post", "/retention/rules", {"scope": "all", "texts": "30d"})
+    walk("delete", "/retention/rules/{scope}", scope="all")
     key = walk("post", "/keys", {"name": "k"})["key"]["id"]
     walk("patch", "/keys/{key_id}", {"rpm": 5}, key_id=key)
     walk("delete", "/keys/{key_id}", key_id=key)

@@ -1,6 +1,7 @@
 """A login by an identity provider, the whole way: Streamlit's routes, a small issuer, our door, and roles by groups."""
 
 import asyncio
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,12 +92,14 @@ def rules(open_manager: Open, url: str, **more: Any) -> ModelManager:
 def test_an_account_comes_in_with_the_role_of_its_groups(open_manager: Open, sqlite_url: str, issuer: FakeIssuer):
     mm = rules(open_manager, sqlite_url)
     browser = Browser(mm)
-    issuer.claims |= {"groups": ["staff", "others"]}
+    # So many that they fill several cookies.
+    issuer.claims |= {"groups": ["staff", *(hashlib.sha256(bytes([n])).hexdigest() for n in range(200))]}
 
     assert "Log in" in browser.open("/monitoring").text  # not before
 
     assert browser.open("/login?with=default").text == "a page"
     ann = browser.visitor()
+    assert sum(map(len, browser.cookies.values())) > 8192 and len(browser.cookies) > 4
     assert ann is not None and (ann.name, ann.role) == ("ann@example.org", "viewer")
     assert issuer.asked[0]["code_challenge_method"] == "S256" and "openid" in issuer.asked[0]["scope"]
     [entry] = mm.audit.page()[0]

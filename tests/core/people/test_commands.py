@@ -51,8 +51,10 @@ def written(folder: Path) -> list[tuple[str, ...]]:
     (folder / "faq.csv").write_text("q,expected\na,b\n")
     (folder / "hello.yaml").write_text("messages:\n- {role: user, content: 'Hello {{q}}'}\n")
     (folder / "eval.yaml").write_text("name: v\ndataset: faq\nprompts: [hello@1]\nmodels: [sim-fast]\n")
-    file = {name: str(folder / f"{name}") for name in ("faq.csv", "hello.yaml", "eval.yaml")}
+    (folder / "config.yaml").write_text("budgets:\n- {name: from file, limit_usd: 5}\n")
+    file = {name: str(folder / f"{name}") for name in ("faq.csv", "hello.yaml", "eval.yaml", "config.yaml")}
     return [
+        ("apply", file["config.yaml"]),
         ("prompts", "push", file["hello.yaml"]),
         ("prompts", "label", "hello@1", "live"),
         ("datasets", "import", file["faq.csv"]),
