@@ -61,6 +61,7 @@ from core.people.roles import RoleRules
 from core.people.service import PeopleService
 from core.prompts.service import PromptService
 from core.providers.registry import Registry
+from core.retention.forgetting import Forgetting
 from core.retention.service import RetentionService
 from core.runs.engine import RunEngine
 from core.runs.job import JobTools
@@ -230,6 +231,7 @@ class ModelManager(CallMethods):
         self.experiments = Experiments(*self._db, self.calls, self.traffic, *variants, keeps_text=keeps_text)
         self.experiments.open()
         exists, tell = self.models.exists, self.alerts.outbox.tell
+        self.forgetting = Forgetting(*self._db, self.experiments.all)
         self.aliases = AliasService(*self._db, self.experiments, self.traffic, exists, tell)
         self.prompts.uses += [
             self.aliases.with_prompt,
@@ -298,7 +300,7 @@ class ModelManager(CallMethods):
             self.metrics.beat,
         )
         # Retention has a thread of its own: a round takes long, as it leaves the database to calls in between.
-        threads = (jobs, (self.retention.tick,)) if takes_up else ()
+        threads = (jobs, (self.retention.tick, self.forgetting.finish)) if takes_up else ()
         begun = [PeriodicJobs([as_system(job) for job in each]) for each in threads]
         begun.append(PeriodicJobs((as_system(self._look_at_deployments),), every_s=LOOK_UP_S))
         if serves:

@@ -20,6 +20,9 @@ def add(commands: Any) -> None:
     one.add_argument("--calls", default="", metavar="DAYS", help="such as 400d, or forever")
     command(parts, "drop", "keep the calls of a key or a tag as all others are", _drop, "scope")
 
+    one = command(commands, "forget", "delete a user's texts and name; sums stay", _forget)
+    one.add_argument("--user", required=True, help="as programs say it in `user`")
+
 
 def _show(mm: ModelManager, _args: argparse.Namespace) -> None:
     for rule in mm.retention.rules():
@@ -70,6 +73,17 @@ def _drop(mm: ModelManager, args: argparse.Namespace) -> int:
         return 0
     print(f"There is no rule for {args.scope}.")
     return 1
+
+
+def _forget(mm: ModelManager, args: argparse.Namespace) -> None:
+    found = mm.forgetting.forget(args.user)
+    if not found.alias:
+        print("There is nothing on record of this user.")
+        return
+    others = "".join(f", {n:,} {name}" for name, n in found.others.items() if n)
+    print(
+        f"Texts, sessions and the name are gone of {found.n_calls:,} calls{others}. Their sums are kept as of {found.alias}."
+    )
 
 
 def told(mm: ModelManager) -> str:

@@ -63,6 +63,17 @@ def drop_rule(scope: str, mm: Manager) -> dict[str, Any]:
     return {"status": "success", "dropped": mm.retention.drop_rule(scope)}
 
 
+@router.delete("/users/{user:path}/data")
+def forget(user: str, mm: Manager) -> dict[str, Any]:
+    """Delete the texts of a user's calls, their sessions and the user's name; sums stay, under `alias`.
+
+    alias: null = there was nothing on record of this user.
+    """
+    found = mm.forgetting.forget(user)
+    changed = {name.replace(" ", "_"): n for name, n in found.others.items()}
+    return {"status": "success", "alias": found.alias or None, "requests": found.n_calls, **changed}
+
+
 @router.post("/retention/run", status_code=202)
 def run(mm: Manager) -> dict[str, Any]:
     """Begin a round within some seconds instead of within the hour."""
