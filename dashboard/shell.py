@@ -58,7 +58,7 @@ PAGES = (
     Entry("Records", "models", "Models & prices", "sell", PRICES),
     Entry("Records", "people/people", "People", "group", "person"),
     Entry("Records", "people/audit", "Audit", "history", AUDIT),
-    Entry("Records", "settings", "Settings", "settings"),
+    Entry("Records", "settings", "Settings", "settings", "deployment"),
 )  # fmt: skip
 ADMINS_OWN = ("People", "Audit")  # others do not see them in the navigation, and are told so where a link leads there
 STANDARD = Entry("Records", "_standard", "Standard", "palette")

@@ -88,7 +88,7 @@ class BatchHander:
         self._read_ones: dict[str, tuple[Round, VendorBatch]] = {}
 
     async def choose(self, batch: Batch, check: Validation) -> str:
-        """`vendor/model` whose own batch is to answer it; empty = none is. What cannot be is a fault of its input."""
+        """`deployment/model` whose own batch is to answer it; empty = none. What cannot be is a fault of its input."""
         if batch.way == "paced" or check.errors:
             return ""
         try:
@@ -98,7 +98,7 @@ class BatchHander:
             # Its vendor would keep its texts; or its own price may be a better one.
             if not batch.way and (batch.is_brief or not is_priced):
                 return ""
-            return f"{model.provider}/{model.name}"
+            return model
         except AimmError as error:
             if batch.way:
                 check.refuse("vendor_batch_unavailable", error.text)
@@ -127,7 +127,7 @@ class BatchHander:
 
     async def _api(self, of: Round) -> BatchApi:
         """The batches of its vendor, with the key of now. Raises: AimmError: It has none just now."""
-        return (await self._calls.batched_by(of.batch.vendor_model))[1]
+        return (await self._calls.batched_by(of.batch.vendor_model, exactly=True))[1]
 
     # Creation
 

@@ -27,7 +27,7 @@ from core.calls.recording import Observer, OnRecord, Recorder, error_text
 from core.config import MAX_PROMPT_BYTES, LogContent
 from core.costs.service import PriceService
 from core.domain.budget import Quote
-from core.domain.generation import Chunk, Generation, Model, Request
+from core.domain.generation import Chunk, Generation, Request
 from core.errors import (
     AimmError,
     AuthenticationError,
@@ -258,8 +258,10 @@ class CallEngine:
 
     # What a vendor's batch answers: the same request, plan and record, and nobody is asked in between
 
-    async def batched_by(self, model: str) -> tuple[Model, BatchApi, bool]:
-        """The model that a name stands for, the batches of its vendor, and whether it is known what they cost.
+    async def batched_by(self, model: str, *, exactly: bool = False) -> tuple[str, BatchApi, bool]:
+        """`deployment/model` that a name stands for, its vendor's batches, and whether it is known what they cost.
+
+        exactly: The name is such a one.
 
         Raises:
             AimmError: It has none.
@@ -270,10 +272,13 @@ class CallEngine:
         request = await self._at_target(asked, Origin())
         if not self._router.is_quick(asked):
             raise InvalidRequest(f"{model} is under an experiment, which a vendor's batch cannot ask.")
-        provider, found = await self._registry.resolve(request.model)
+        provider, found = await self._registry.resolve(request.model, exactly=exactly)
+        if not exactly:
+            provider = self._registry.deployments.with_batches(found) or provider
         if not isinstance(provider, Carried) or provider.batches is None:
             raise InvalidRequest(f"{found.name} is answered by {found.provider}, which has no batches of its own.")
-        return found, provider.batches, self._admitter.knows_batch_price(found)
+        is_priced = self._admitter.knows_batch_price(found)
+        return f"{provider.deployment}/{found.name}", provider.batches, is_priced
 
     async def plan(self, request: Request, origin: Origin, model: str) -> Planned:
         """The request as it would be sent to a model, whatever its own name stands for by now. Raises: AimmError"""
@@ -305,7 +310,7 @@ class CallEngine:
         self.check_models(origin, *named_models(request, origin))
         sent = replace(await self._at_target(request, origin), model=model)
         check_request(sent)
-        provider, found = await self._registry.resolve(model)
+        provider, found = await self._registry.resolve(model, exactly=True)
         assert isinstance(provider, Carried)  # noqa: S101 - it has batches
         call = Call(sent, origin, on_chunk)
         call.state.turn_to(provider.over(session), found)

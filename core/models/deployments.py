@@ -3,13 +3,13 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from core import clock
 from core.acting import require
 from core.background import BackgroundLoop
-from core.domain.vendors.deployment import Deployment
+from core.domain.vendors.deployment import Deployment, DeploymentState
 from core.errors import AimmError, Conflict, InvalidRequest, NotFound
 from core.models import deployment_fields as given
 from core.models.cipher import HOW, Cipher
@@ -26,14 +26,6 @@ logger = logging.getLogger(__name__)
 _CHANGEABLE = {
     "url", "api_version", "models", "weight", "priority", "rest_s", "is_private", "is_enabled",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class DeploymentState:
-    """A deployment that was set up. problem: Why it is not in use; empty = it is."""
-
-    deployment: Deployment
-    problem: str = ""
 
 
 class DeploymentService:

@@ -112,6 +112,9 @@ class Registry:
             return self._simulated, SIMULATED[name]
         if (named := self._by_prefix(name, unit, exactly=exactly)) is not None:
             return named
+        if exactly:
+            before = re.split("[/:]", name, maxsplit=1)[0]
+            raise AuthenticationError(f"{before[:60]} is not set up.", hint="Set its key, or add the deployment again.")
         bare = normalise(name)
         for spec in VENDORS.values():
             if bare.startswith(spec.prefixes) and spec.name in self._vendors:

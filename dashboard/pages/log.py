@@ -15,7 +15,7 @@ from dashboard.components.log import drawer, feedback, history, session
 from dashboard.frames import log, models
 
 FILTERS: dict[str, Sequence[str]] = {"model": models.names_on_record(), "status": CHOICES["status"]}
-MADE_FOR = ("tag", "user", "session", "workflow", "experiment", "prompt")
+MADE_FOR = ("deployment", "tag", "user", "session", "workflow", "experiment", "prompt")
 RANGES = {"cost": "$", "latency": "s"}  # from the least to the most
 PAGE_SIZE, MAX_PAGE, HEIGHT = 100, 1000, 640
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import formatting, login
 from dashboard.components import demo, head, key_card
-from dashboard.components.settings import rows, vendors
+from dashboard.components.settings import deployments, rows, vendors
 from dashboard.frames import monitoring
 from dashboard.visitors import allowed
 
@@ -37,6 +37,7 @@ st.caption(
 left, right = st.columns([1.5, 1], gap="medium")
 with left:
     vendors.show()
+    deployments.show()
 with right:
     key_card.show()
 for name, settings in rows.groups().items():

@@ -60,6 +60,14 @@ class Deployment:
         return urlsplit(self.url).netloc
 
 
+@dataclass(frozen=True, slots=True)
+class DeploymentState:
+    """A deployment that was set up. problem: The reason why it is not in use; empty = it is."""
+
+    deployment: Deployment
+    problem: str = ""
+
+
 def place_of(name: str, url: str) -> str:
     parts = urlsplit(url)
     return f"{name} {parts.scheme}://{parts.netloc.lower()}"

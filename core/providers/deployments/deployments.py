@@ -48,13 +48,14 @@ class Deployments:
                 self.given[spec.name] = self.of_vendor(spec.name, "")
                 self.given[spec.name].is_guest = not self._addresses.get(spec.name)
         self.pools: dict[str, VendorPool] = {}
+        self._apart: dict[str, str] = {}
         self._gather()
 
     # What there is
 
     def apart(self) -> dict[str, str]:
         """The deployments that records tell from their vendor's own, with their vendors."""
-        return {name: each.provider.name for name, each in self._set.items() if name != each.provider.name}
+        return self._apart
 
     def there(self, deployment: str, model: str) -> str:
         """A model's name at a deployment."""
@@ -147,6 +148,12 @@ class Deployments:
         is_ready = is_needed or not self.rests_until(found.name, model.name)
         return (found.provider if is_ready else chosen), is_needed
 
+    def with_batches(self, model: Model) -> Provider | None:
+        """The first deployment of a model whose vendor's batches can be used."""
+        pool = self.pools.get(model.provider)
+        found = [each.provider for each in pool.serving(model.name)] if pool is not None else []
+        return next((each for each in found if getattr(each, "batches", None) is not None), None)
+
     def rest_s(self, deployment: str) -> int:
         """The least that a deployment rests while others can answer."""
         found = self._set.get(deployment)
@@ -154,6 +161,7 @@ class Deployments:
 
     def _gather(self) -> None:
         """Put each vendor's deployments together: the environment's first, unless another has taken its name."""
+        self._apart = {name: each.provider.name for name, each in self._set.items() if name != each.provider.name}
         pools: dict[str, list[Deployed]] = {}
         given = {name: each for name, each in self.given.items() if name not in self._set}
         for each in (*given.values(), *self._set.values()):

@@ -126,6 +126,11 @@ def _actions(g: Generation) -> None:
             "pages/library/prompts.py", label=formatting.plain(g.prompt_version), icon=":material/edit_note:",
             query_params={"prompt": g.prompt_version},
         )  # fmt: skip
+    if g.deployment:
+        row.page_link(
+            "pages/settings.py", label=formatting.plain(g.deployment), icon=":material/dns:",
+            help="The deployment that answered.", query_params={"deployment": g.deployment},
+        )  # fmt: skip
     if g.ref_id and g.source == "compare":
         row.page_link(
             "pages/compare.py", label="Comparison", icon=":material/compare:", query_params={"comparison": g.ref_id}

@@ -92,6 +92,8 @@ def vendor_keys() -> list[tuple[str, str, str]]:
         what = "Key" if spec.key_variables else "Address"
         by = next((f"{what} from {each} ({sources[each]})" for each in variables if each in sources), "")
         other = "Key from this page, kept in memory" if spec.key_variables else "Looked for at its usual address"
+        if name not in manager().vendors.given:
+            other = "Set up below"
         found.append((name, variables[0], (by or other) if name in names else ""))
     return [*found, *((name, "", "Address from AIMM_SERVERS") for name in manager().settings.servers)]
 
