@@ -47,7 +47,8 @@ def role_of(account: Mapping[str, Any], rules: RoleRules) -> Role | None:
 def groups_of(account: Mapping[str, Any], claim: str) -> list[str]:
     """The groups of an account: a list of names, or the one name alone; of objects, their names.
 
-    A text is one group, whatever signs are in it: who may name a group could else be in two. A claim whose own name has dots or is an address (`https://example.com/groups`) is looked for as it is first.
+    A text is one group, whatever signs are in it: whoever may name a group could else be in two. A claim whose own
+    name has dots or is an address (`https://example.com/groups`) is looked for as it is first.
     """
     found: Any = account.get(claim)
     if found is None:
