@@ -311,8 +311,10 @@ def open_engine(url: URL) -> Engine:
 
 
 def _server_engine(url: URL) -> Engine:
-    wait = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_S}
-    return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True, connect_args=wait)
+    # In a database without an encoding, the driver would give bytes for texts.
+    options = {"connect_timeout": CONNECT_S, "client_encoding": "utf8"}
+    given = {name: value for name, value in options.items() if name not in url.query}
+    return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True, connect_args=given)
 
 
 def sqlite_engine(url: URL, begin: str, synchronous: str = "FULL") -> Engine:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from core.errors import AimmError
 from core.storage.engine.database import open_engine, to_url
@@ -113,14 +114,12 @@ def _server(found: Inspection, url: Any) -> Inspection:
             found.version = None if version is None else str(version)
             found.last_call_us = connection.execute(text(_LAST_CALL)).scalar()
             _copied(found, connection.exec_driver_sql(_copied_statement("%s"), (TO,)).first())
-    except Exception as error:
-        if not is_new(error):  # type: ignore[arg-type]  # of another kind it is None too
-            why = reason(error)
-            if why is None:
-                raise
-            found.problem = why
-        elif not found.server:
-            raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
+        if not (isinstance(error, DBAPIError) and is_new(error) and found.server):
+            found.problem = reason(error) or (
+                f"it answers in a way that is not understood ({type(error).__name__})",
+                "",
+            )
     finally:
         engine.dispose()
     return found

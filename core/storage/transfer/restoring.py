@@ -19,7 +19,7 @@ from core.storage.transfer.backup import NOTES, Backup, engine_of, look_at
 from core.storage.transfer.copying import copy_still
 from core.storage.transfer.notes import FROM, entry, note
 from core.storage.transfer.snapshot import copy_file, explained, sync
-from core.storage.transfer.source import SqliteSource, n_others
+from core.storage.transfer.source import SqliteSource, answering, n_others
 from core.storage.transfer.tables import contents_of
 from core.storage.transfer.target import STATE, Target
 
@@ -215,9 +215,9 @@ def _into_server(backup: Backup, address: str, tell: Tell, *, force: bool) -> No
 def _make_way(address: str, tell: Tell, *, force: bool) -> None:
     """Refuse where others are connected; move what is there into schemas beside, if it may be."""
     engine = open_engine(to_url(address))
-    shown = engine.url.render_as_string(hide_password=True)
+    shown = engine.url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)
     try:
-        with engine.connect() as connection:
+        with answering(shown), engine.connect() as connection:
             if n := n_others(connection):
                 raise Conflict(f"{n} other sessions use {shown}.", hint="Stop the servers first.")
             names = set(engine.dialect.get_table_names(connection))

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, text
-from sqlalchemy.exc import DBAPIError
 
 from core.errors import AimmError, Conflict, InvalidRequest, register_secret
 from core.storage.engine.database import COPIED, HEAD, UNFINISHED, Database, known_versions, open_engine, to_url
-from core.storage.engine.health import is_new
 from core.storage.transfer.backup import Backup, back_up_file, back_up_server
 from core.storage.transfer.copying import Copied, Tell, copy_live, copy_still
 from core.storage.transfer.restoring import restore
 from core.storage.transfer.snapshot import copy_file, reading, version_of
-from core.storage.transfer.source import PostgresSource, SqliteSource, n_others
+from core.storage.transfer.source import PostgresSource, SqliteSource, answering, n_others
 from core.storage.transfer.tables import Contents
 from core.storage.transfer.target import Target
 
@@ -48,6 +46,9 @@ class Transfers:
     def __init__(self, address: str, tell: Tell) -> None:
         self._address, self._tell = address, tell
         self._url = to_url(address)
+        self._shown = self._url.difference_update_query(["password", "sslpassword"]).render_as_string(
+            hide_password=True
+        )
         self._is_file = self._url.get_backend_name() == "sqlite"
 
     @staticmethod
@@ -148,17 +149,10 @@ class Transfers:
                 return None
             with reading(file) as connection:
                 return version_of(connection)
-        engine = open_engine(self._url)
-        try:
-            with engine.connect() as connection:
-                return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar())
-        except DBAPIError as error:
-            if is_new(error):
-                return None
-            Database(self._address).close()  # says why it cannot be used
-            raise
-        finally:
-            engine.dispose()
+        with self._raw() as connection:
+            there = connection.dialect.has_table(connection, "alembic_version")
+            found = there and connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            return str(found) if found else None
 
     def _file(self) -> Path:
         """Raises: InvalidRequest: There is no such file."""
@@ -177,7 +171,7 @@ class Transfers:
         """A transaction beside all that opening looks at."""
         engine = open_engine(self._url)
         try:
-            with engine.begin() as connection:
+            with answering(self._shown), engine.begin() as connection:
                 yield connection
         finally:
             engine.dispose()
@@ -186,7 +180,7 @@ class Transfers:
         self._opened().close()  # it is of this version from here on
         source = SqliteSource(self._file())
         try:
-            target = Target(address)
+            target = self._target(source, address)
             try:
                 copied = copy_live(source, target, self._tell, waits=waits)
                 if copied is None:
@@ -197,6 +191,14 @@ class Transfers:
             source.close()
         found = check and (self._old_checked(check), check(address))
         return Report(source.address, target.address, *_of(copied), found)
+
+    @staticmethod
+    def _target(source: SqliteSource, address: str) -> Target:
+        try:
+            return Target(address)
+        except BaseException:
+            source.leave()
+            raise
 
     def _old_checked(self, check: Check) -> list[str]:
         try:
@@ -225,14 +227,10 @@ class Transfers:
 
     def _refuse_others(self, hint: str) -> None:
         """Raises: Conflict"""
-        engine = open_engine(self._url)
-        try:
-            with engine.connect() as connection:
-                n = n_others(connection)
-        finally:
-            engine.dispose()
+        with self._raw() as connection:
+            n = n_others(connection)
         if n:
-            raise Conflict(f"{n} other sessions use {self._url.render_as_string(hide_password=True)}.", hint=hint)
+            raise Conflict(f"{n} other sessions use {self._shown}.", hint=hint)
 
 
 def _of(copied: Copied) -> tuple[Contents, dict[str, int], int, float]:

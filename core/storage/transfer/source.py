@@ -10,10 +10,11 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import LargeBinary, Table, select, text
 
-from core.errors import Conflict
+from core.errors import AimmError, Conflict, DatabaseUnavailable
 from core.formats.text import storable
 from core.storage.engine.database import Database
 from core.storage.engine.files import private_opener
+from core.storage.engine.health import reason, wrong_option
 from core.storage.transfer import changes
 from core.storage.transfer.snapshot import explained, reading
 from core.storage.transfer.tables import Contents, contents_of, contents_of_file, key_names
@@ -190,6 +191,20 @@ class PostgresSource:
 
     def close(self) -> None:
         self._connection.close()
+
+
+@contextmanager
+def answering(address: str) -> Iterator[None]:
+    """Turn what says that a database cannot be used into one error, which names it. address: As it may be shown."""
+    try:
+        yield
+    except AimmError:
+        raise
+    except Exception as error:
+        found = reason(error) or wrong_option(error)
+        if found is None:
+            raise
+        raise DatabaseUnavailable(f"The database {address} cannot be used: {found[0]}.", hint=found[1]) from None
 
 
 def n_others(connection: Any) -> int:

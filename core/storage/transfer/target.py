@@ -6,17 +6,16 @@ Until a copy is finished its version is no version, and no server starts on it.
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Table, text
 
-from core.errors import AimmError, Conflict, DatabaseUnavailable, InvalidRequest
+from core.errors import Conflict, DatabaseUnavailable, InvalidRequest
 from core.formats.text import storable
 from core.storage.engine.database import HEAD, UNFINISHED, Database, open_engine, to_url
-from core.storage.engine.health import reason, wrong_option
-from core.storage.transfer.source import Row
+from core.storage.transfer.source import Row, answering
 from core.storage.transfer.tables import Contents, all_tables, contents_of, key_names
 
 STATE = "copy_state"
@@ -272,19 +271,8 @@ class Target:
         with self._explained(), self._connection.begin():
             yield self._connection
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except AimmError:
-            raise
-        except Exception as error:
-            found = reason(error) or wrong_option(error)
-            if found is None:
-                raise
-            raise DatabaseUnavailable(
-                f"The database {self.address} cannot be used: {found[0]}.", hint=found[1]
-            ) from None
+    def _explained(self) -> AbstractContextManager[None]:
+        return answering(self.address)
 
 
 def _tell_row(error: Exception, table: Table, rows: Sequence[Row]) -> None:

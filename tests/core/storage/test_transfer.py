@@ -474,6 +474,8 @@ def test_a_copy_goes_only_to_where_nothing_is(sqlite_url: str, postgres_url: str
         Transfers(sqlite_url, quiet).copy(f"sqlite:///{tmp_path}/../{tmp_path.name}/aimm.db", waits=False)
     with pytest.raises(DatabaseUnavailable):
         Transfers(sqlite_url, quiet).copy("postgresql://nobody:hunter22@127.0.0.1:1/none", waits=False)
+    with closing(sqlite3.connect(path_of(sqlite_url))) as connection:  # nothing is noted for a copy that never was
+        assert not connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'copy_%'").fetchall()
 
 
 # On the command line ------------------------------------------------------------------------------------------------
