@@ -153,6 +153,10 @@ def is_needed() -> bool:
     return bool(is_meant or manager().people.have_passwords())
 
 
+def programs_need_key() -> bool:
+    return bool(not is_local() or manager().settings.require_key or manager().people.have_passwords())
+
+
 async def is_in(connection: HTTPConnection) -> bool:
     """True if whoever asks is logged in."""
     token, secret = held_by(connection.cookies)

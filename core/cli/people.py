@@ -43,8 +43,7 @@ def _add(mm: ModelManager, args: argparse.Namespace) -> None:
     person = mm.people.add(args.name, _asked(), role=args.role, team=args.team)
     print(f"Made {person.id} {_described(person)}.")
     if len([each for each in mm.people.all() if each.password is not None]) == 1:
-        told = "From now on pages ask who looks at them, and programs need a key (aimm keys create NAME)."
-        print(told if person.role == "admin" else f"{told} Make an admin too: aimm users add NAME --role admin")
+        print("From now on pages ask who looks at them, and programs need a key (aimm keys create NAME).")
 
 
 def _list(mm: ModelManager, _args: argparse.Namespace) -> None:

@@ -87,8 +87,7 @@ class AliasService:
 
         def work(connection: Connection) -> None:
             self._store.put(connection, change)
-            detail = {"model": target.model, "prompt_version": target.prompt_version, "note": note[:200]}
-            audit(connection, "alias set", name, detail)
+            audit(connection, "alias set", name, {"note": note[:200]} if note else {})
 
         self._writer.run(work)
         self._traffic.forget()

@@ -42,7 +42,8 @@ class PeopleService:
         """Make a person who logs in with a password.
 
         Raises:
-            InvalidRequest: The name, the password, the role or the team cannot be. Conflict: the name is taken.
+            InvalidRequest: The name, the password, the role or the team cannot be; the first must be an admin.
+            Conflict: The name is taken.
         """
         person = Person(
             id=f"u_{secrets.token_hex(8)}",
@@ -56,6 +57,8 @@ class PeopleService:
         def work(connection: Connection) -> None:
             if self._store.has_login(connection, login_of(person)):
                 raise Conflict(f"There is a person named {person.name!r} already.")
+            if person.role != "admin" and not self._store.other_admins(connection, but=person.id):
+                raise InvalidRequest("The first person must be an admin: nobody could make another one.", param="role")
             self._store.insert(connection, person)
             note(connection, "person created", person.name, {})
 

@@ -9,7 +9,6 @@ from dashboard.components import head, managed
 from dashboard.components.gateway import keys, snippets, tail
 from dashboard.components.log import drawer
 from dashboard.frames import gateway
-from dashboard.process import manager
 from dashboard.visitors import allowed
 
 row = head.show("Gateway")
@@ -17,7 +16,7 @@ row = head.show("Gateway")
 url = urlsplit(str(st.context.url or ""))
 port = st.get_option("server.port")
 address = f"{url.scheme}://{url.netloc}" if url.netloc else f"http://localhost:{port}"
-needs_key = not login.is_local() or manager().settings.require_key
+needs_key = login.programs_need_key()
 n_calls, since = gateway.recent()
 
 row.caption("Base URL", width="content")

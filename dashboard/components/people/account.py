@@ -29,7 +29,7 @@ def show() -> None:
 
 def _password(person_id: str) -> None:
     with st.form("own_password", border=False, clear_on_submit=True):
-        old = st.text_input("Password", type="password", key="own_old", autocomplete="current-password")
+        old = st.text_input("Current password", type="password", key="own_old", autocomplete="current-password")
         new = st.text_input("New password", type="password", key="own_new", autocomplete="new-password")
         if not st.form_submit_button("Change password"):
             return

@@ -26,7 +26,7 @@ def show() -> None:
 
 
 def _inside(entry: AuditEntry) -> None:
-    st.markdown(f"**{formatting.plain(entry.text)}**")
+    st.html(f"<b>{escape(entry.text)}</b>")  # in Markdown an address would be a link
     told = [formatting.when(entry.created_at), people.came_from(entry), entry.role, entry.outcome]
     st.caption(formatting.plain(" · ".join(filter(None, told))))
     if rows := people.fields(entry):

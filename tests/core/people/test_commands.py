@@ -22,7 +22,7 @@ OTHERS = set(
     " eval-export prices-unpriced prices-list prices-diff experiments-list experiments-record experiments-verify keys-list"
     " users-list comparisons-list comparisons-show comparisons-win-rates workflows-list workflows-show workflows-runs"
     " retention-show retention-due retention-run db-backup db-restore db-copy db-upgrade db-version vendors-list"
-    " vendors-test vendors-new-key vendors-reencrypt".split()
+    " vendors-test vendors-new-key vendors-reencrypt alerts-list alerts-export alerts-test".split()
 )
 # They need a vendor, a key of encryption, calls without a price, or a run that broke.
 ELSEWHERE = {
@@ -33,6 +33,7 @@ ELSEWHERE = {
     "comparisons-resume",
     "prices-update",
     "prices-apply",
+    "alerts-apply",
 }
 PASSWORD = "correct horse battery"
 
@@ -72,6 +73,9 @@ def written(folder: Path) -> list[tuple[str, ...]]:
         ("users", "enable", "bob"),
         ("retention", "set", "all", "--texts", "30d"),
         ("retention", "drop", "all"),
+        ("alerts", "silence", "from file", "--for", "1h"),
+        ("alerts", "unsilence", "from file"),
+        ("forget", "--user", "u-1"),
         ("demo", "--remove"),
     ]
 

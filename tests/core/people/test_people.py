@@ -8,6 +8,7 @@ import pytest
 from core import AuthenticationError, Conflict, Forbidden, InvalidRequest, ModelManager, Origin
 from core.acting import acting_as
 from core.domain.people.actor import Actor
+from core.domain.people.entry import Wanted
 from core.people.roles import RoleRules, groups_of, role_of
 from core.people.service import PeopleService
 from core.storage.columns import metadata
@@ -68,11 +69,14 @@ def test_a_viewer_may_not_ask_models_nor_make_people(mm: ModelManager):
     vera = Actor(name="Vera", role="viewer", door="page", id="u_1")
     with acting_as(vera), pytest.raises(Forbidden, match="may not ask models"):
         mm.generate("Hello", model="sim-fast")
+    with pytest.raises(InvalidRequest, match="must be an admin"):
+        mm.people.add("Ed", PASSWORD, role="editor")
+    mm.people.add("Root", PASSWORD, role="admin")
     with acting_as(vera), pytest.raises(Forbidden):
         mm.people.add("Friend", PASSWORD)
 
-    assert mm.people.all() == []
-    assert [e.text for e in mm.audit.page()[0]] == [
+    assert [each.name for each in mm.people.all()] == ["Root"]
+    assert [e.text for e in mm.audit.page(Wanted(outcome="refused"))[0]] == [
         "Vera (viewer) was refused to create the person 'Friend'",
         "Vera (viewer) was refused to ask the model 'sim-fast'",
     ]

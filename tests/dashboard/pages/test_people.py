@@ -53,6 +53,7 @@ def test_an_entry_opens_with_before_and_after(app: AppTest):
 def seen_as(monkeypatch: pytest.MonkeyPatch, open_manager: Open, demo_url: str) -> Iterator[SeenAs]:
     """The pages of a server with people and the demo's history, as somebody in a role sees them."""
     mm = open_manager(demo_url, takes_up=False)
+    mm.people.add("Root", "staple wrong giraffe", role="admin")
     vera = mm.people.add("Vera", "correct horse battery", role="viewer")
 
     def seen(role: Role) -> tuple[AppTest, ModelManager]:
@@ -101,7 +102,6 @@ def test_an_editor_works_but_makes_no_budget(seen_as: SeenAs):
 
 def test_an_admin_makes_changes_and_disables_people(seen_as: SeenAs):
     app, mm = seen_as("admin")
-    mm.people.add("Root", "staple wrong giraffe", role="admin")
     app.query_params["person"] = "new"
     show(app, "people/people")
 
