@@ -54,6 +54,7 @@ PAGES = (
     Entry("Library", "library/prompts", "Prompts", "edit_note", "prompt prompt_edit"),
     Entry("Library", "library/datasets", "Datasets", "dataset", "dataset import"),
     Entry("Records", "log", "Log", "list", LOG),
+    Entry("Records", "alerting/alerts", "Alerts", "notifications", "rule"),
     Entry("Records", "gateway", "Gateway", "router", "call key gateway_client gateway_model gateway_revoked"),
     Entry("Records", "models", "Models & prices", "sell", PRICES),
     Entry("Records", "people/people", "People", "group", "person"),

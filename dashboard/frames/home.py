@@ -10,7 +10,7 @@ from core import ExperimentReport
 from core.domain.experiment import Experiment
 from core.domain.metrics import FAILED
 from dashboard import address, formatting
-from dashboard.frames import breakdown, experiments, latency, log, models, monitoring, workflows
+from dashboard.frames import alerts, breakdown, experiments, latency, log, models, monitoring, workflows
 from dashboard.frames.evaluation import listing
 from dashboard.frames.money import budgets, prices, spend
 from dashboard.frames.monitoring import Range
@@ -35,8 +35,14 @@ class Line(NamedTuple):
 @st.cache_data(ttl=5, show_spinner=False)
 def attention() -> list[Line]:
     """Everything that needs attention now, the worst first."""
-    found = [*_failures(), *_runs(), *_evaluations(), *_experiments(), *_unpriced(), *_vendors()]
+    found = [*_alerts(), *_failures(), *_runs(), *_evaluations(), *_experiments(), *_unpriced(), *_vendors()]
     return sorted(found, key=lambda line: ("bad", "warn", "plain").index(line.level))
+
+
+def _alerts() -> Iterator[Line]:
+    for rule, state in alerts.standing().firing[:MOST]:
+        page, where = alerts.where(rule, state)
+        yield Line("bad", f"Alert {rule.name}, since {formatting.when(state.since)}: {state.text}", page, where)
 
 
 def _failures() -> Iterator[Line]:

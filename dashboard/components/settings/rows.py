@@ -55,8 +55,9 @@ def groups() -> dict[str, list[Row]]:
             ),
         ],
         "Alerts": [
-            _row(s, "Webhook", "AIMM_ALERT_WEBHOOK", _is_set(s.alert_webhook), "Alerts of budgets are posted there."),
+            _row(s, "Webhook", "AIMM_ALERT_WEBHOOK", _is_set(s.alert_webhook), "Alerts are posted there."),
             _row(s, "Slack", "AIMM_ALERT_SLACK", _is_set(s.alert_slack), "An incoming webhook of Slack."),
+            _row(s, "PagerDuty", "AIMM_ALERT_PAGERDUTY", _is_set(s.alert_pagerduty), "An Events API v2 integration."),
             _row(s, "Mail to", "AIMM_ALERT_EMAIL", s.alert_email or "not set", "Needs a mail server."),
             _row(s, "Mail server", "AIMM_SMTP_URL", _is_set(s.smtp_url), "Sends the mails."),
         ],

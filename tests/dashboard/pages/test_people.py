@@ -66,6 +66,7 @@ def seen_as(monkeypatch: pytest.MonkeyPatch, open_manager: Open, demo_url: str) 
 
 LOOKS = (
     "home",
+    "alerting/alerts",
     "playground",
     "workflows",
     "compare",
