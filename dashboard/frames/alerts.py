@@ -85,7 +85,6 @@ def table(found: Standing) -> pd.DataFrame:
             "condition": limit,
             "last value": lambda rule: value(rule, states[0]) if (states := found.states[rule.name]) else "–",
             "tells": lambda rule: ", ".join(rule.channels) or "all channels",
-            "found": lambda rule: states[0].text if (states := found.states[rule.name]) else "",
         },
     )
 
@@ -103,6 +102,8 @@ def _state(found: Standing, rule: AlertRule) -> str:
         return "Off"
     states = found.states[rule.name]
     word = states[0].state.capitalize() if states else "Nothing yet"
+    if states and rule.is_window and states[0].value is None:
+        word = "Not known" if word == "Ok" else f"{word}, not known now"
     return f"{word}, silenced" if found.is_silenced(rule.name) else word
 
 

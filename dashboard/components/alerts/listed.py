@@ -33,9 +33,8 @@ def firing(found: Standing) -> None:
 
 def rules(found: Standing) -> None:
     st.subheader("Rules", anchor=False, help="Looked at once a minute; a message goes out when one fires or resolves.")
-    config = {"found": st.column_config.TextColumn("Found", width=420)}
     names = [rule.name for rule in alerts.ordered(found)]
-    at = tables.opened(alerts.table(found), "alert_rules", names, column_config=config)
+    at = tables.opened(alerts.table(found), "alert_rules", names)
     if at is not None:
         address.put("rule", at)
 

@@ -1,5 +1,7 @@
 """Alerts: their states, where they go, and what is still on its way."""
 
+from typing import Any
+
 import streamlit as st
 
 from dashboard import formatting, tables
@@ -34,7 +36,7 @@ def budgets_alerts(title: str = "Budgets") -> None:
     n_more = max(0, len(frame) - SHOWN)
     n_ok = len(budgets.alerts()) - len(frame)
     if n_ok:
-        st.caption(f"{n_ok} thresholds are not reached.")
+        st.caption("1 threshold is not reached." if n_ok == 1 else f"{n_ok:,} thresholds are not reached.")
     if frame.empty and not n_ok:
         st.caption("No alerts yet: a budget's thresholds bring them.")
     elif not frame.empty:
@@ -48,7 +50,10 @@ def channels() -> None:
     st.subheader("Channels", anchor=False)
     _tests()
     outbox = budgets.outbox()
-    config = {name: st.column_config.DatetimeColumn(name.capitalize(), format="YYYY-MM-DD HH:mm") for name in TIMES}
+    config: dict[str, Any] = {
+        name: st.column_config.DatetimeColumn(name.capitalize(), format="YYYY-MM-DD HH:mm") for name in TIMES
+    }
+    config |= {name: st.column_config.TextColumn(width=width) for name, width in (("problem", 180), ("text", 420))}
     if not outbox.empty:
         with st.expander("Messages", icon=":material/outbox:", expanded=bool(outbox["problem"].any())):
             tables.show(outbox, column_config=config)

@@ -19,8 +19,8 @@ if found.rules:
     listed.rules(found)
 else:
     st.info(
-        "No rules yet. A rule tells when too many calls fail or take too long, a circuit opens, a rollout is taken back,"
-        " an experiment is decided or a gate fails. Begin with a suggested one, **New rule**, or"
+        "No rules yet. A rule tells when too many calls fail or take too long, a circuit opens, a rollout is taken"
+        " back, an experiment is decided or a gate fails. Begin with a suggested one, **New rule**, or"
         " `aimm alerts apply FILE`.",
         icon=":material/notifications:",
     )
