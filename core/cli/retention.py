@@ -18,6 +18,8 @@ def add(commands: Any) -> None:
     one = command(parts, "set", "keep the calls of a key or a tag for another time", _set, "scope")
     one.add_argument("--texts", default="", metavar="DAYS", help="such as 30d, or forever")
     one.add_argument("--calls", default="", metavar="DAYS", help="such as 400d, or forever")
+    told = "write an older SQLite file anew, so that it shrinks by itself from then on; stop servers before"
+    command(parts, "shrink", told, _shrink)
     command(parts, "drop", "keep the calls of a key or a tag as all others are", _drop, "scope")
 
     one = command(commands, "forget", "delete a user's texts and name; sums stay", _forget)
@@ -65,6 +67,13 @@ def _set(mm: ModelManager, args: argparse.Namespace) -> None:
     rule = mm.retention.set_rule(args.scope, args.texts, args.calls)
     texts, calls = (shown_days(days) or "as all others" for days in (rule.texts_days, rule.calls_days))
     print(f"{rule.scope}: texts {texts}, calls {calls}")
+
+
+def _shrink(mm: ModelManager, _args: argparse.Namespace) -> None:
+    before, after = mm.retention.make_shrinkable()
+    print(
+        f"{(before or 0) / 1e6:,.1f} MB before, {(after or 0) / 1e6:,.1f} MB after; from now on it shrinks by itself."
+    )
 
 
 def _drop(mm: ModelManager, args: argparse.Namespace) -> int:

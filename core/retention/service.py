@@ -1,11 +1,13 @@
 """Retention for its users: rules, what they would delete, and the rounds that delete it, a little at a time."""
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from core import clock
@@ -30,7 +32,7 @@ from core.storage.engine.presence import Presence
 from core.storage.engine.writer import Writer
 from core.storage.retention import others, sweeping
 from core.storage.retention.others import OtherTexts
-from core.storage.retention.store import RetentionStore, give_back, look_at_all
+from core.storage.retention.store import RetentionStore, give_back, look_at_all, write_anew
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +120,28 @@ class RetentionService:
         if own_us > max(since_us, general_us):
             parts.append(f"Of some keys or tags, which have rules of their own, calls before {_shown(own_us)} were.")
         return " ".join(parts)
+
+    def can_shrink(self) -> bool | None:
+        """True if the file gives back the room of what was deleted; None = it is a server's."""
+        return self._store.can_shrink() if self._database.is_sqlite else None
+
+    def make_shrinkable(self) -> tuple[int | None, int | None]:
+        """Write SQLite's file anew, smaller, so that it shrinks by itself from now on. Returns its bytes before and after.
+
+        Raises:
+            InvalidRequest: It is no file. Conflict: The disk has not the room. DatabaseUnavailable: A server uses it.
+        """
+        if not self._database.is_sqlite:
+            raise InvalidRequest("PostgreSQL gives room back by itself (autovacuum); VACUUM FULL would give back more.")
+        before = self._database.n_bytes()
+        folder = Path(self._database.url.database or "").absolute().parent
+        free = shutil.disk_usage(folder).free
+        if before and free < 2 * before:
+            raise Conflict(
+                f"It takes {2 * before / 1e6:,.0f} MB of free disk beside the file; there are {free / 1e6:,.0f}."
+            )
+        write_anew(self._database)
+        return before, self._database.n_bytes()
 
     # Rounds
 

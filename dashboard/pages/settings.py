@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import formatting, login
 from dashboard.components import demo, head, key_card
-from dashboard.components.settings import deployments, rows, vendors
+from dashboard.components.settings import deployments, retention, rows, vendors
 from dashboard.frames import monitoring
 from dashboard.visitors import allowed
 
@@ -45,6 +45,8 @@ for name, settings in rows.groups().items():
 kind, n_bytes, n_calls = rows.stored()
 size = "size unknown" if n_bytes is None else f"{n_bytes / 1e6:,.1f} MB"
 st.caption(formatting.plain(f"{kind} · {size} · {n_calls:,} calls on record"))
+
+retention.show()
 
 st.subheader("Demo data", anchor=False)
 if monitoring.has_demo():

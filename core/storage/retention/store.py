@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, bindparam, delete, func, select, update
+from sqlalchemy import BigInteger, Connection, Select, bindparam, delete, func, select, text, update
 
 from core.clock import from_us
 from core.domain.log.retention import PARTS, Due, Part, Progress, RetentionRule, Round, Sweep
-from core.storage.engine.database import Store
+from core.storage.engine.database import Database, Store
 from core.storage.engine.prepared import Prepared
 from core.storage.engine.records import from_row, put, upsert
 from core.storage.retention import sweeping
@@ -54,6 +54,9 @@ class RetentionStore(Store):
         return Due(
             sweep.scope, sweep.part, from_us(sweep.before_us), int(n), None if oldest is None else from_us(oldest)
         )
+
+    def can_shrink(self) -> bool:
+        return self._database.value(text("PRAGMA auto_vacuum")) == 2
 
     # In transactions
 
@@ -140,3 +143,11 @@ def give_back(connection: Connection, n_pages: int) -> int:
     for _ in range(n_pages):  # Python's driver takes one step of it, which is one page
         driver.execute("PRAGMA incremental_vacuum(1)")
     return int(driver.execute("PRAGMA freelist_count").fetchone()[0])
+
+
+def write_anew(database: Database) -> None:
+    """SQLite: Write the whole file anew, with room for nothing that is gone."""
+    with database.read() as connection, database.health.explained("writing"):
+        driver: Any = connection.connection.driver_connection  # VACUUM has a transaction of its own
+        for statement in ("PRAGMA auto_vacuum=INCREMENTAL", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+            driver.execute(statement).fetchall()

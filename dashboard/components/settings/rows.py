@@ -5,6 +5,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from core import Settings
+from core.formats.days import shown_days
 from core.vendors import VENDORS
 from dashboard.process import manager
 
@@ -69,12 +70,18 @@ def groups() -> dict[str, list[Row]]:
         "Storage and time": [
             _row(s, "Time zone", "AIMM_TIME_ZONE", s.time_zone, "Of all times on the pages, and of new budgets."),
             _row(s, "Database", "DATABASE_URL", mm.database.address, "Calls, budgets, prices, experiments, runs."),
+            _row(s, "Texts kept", "AIMM_KEEP_TEXTS", _kept(s.keep_texts_days), "Prompts and answers; then they are deleted."),
+            _row(s, "Calls kept", "AIMM_KEEP_CALLS", _kept(s.keep_calls_days), "Then they are deleted; sums stay."),
             _row(
                 s, "Stored content", "AIMM_LOG_CONTENT", s.log_content,
                 "full: prompts and answers; metadata: neither; none: no texts at all.",
             ),
         ],
     }  # fmt: skip
+
+
+def _kept(days: int | None) -> str:
+    return shown_days(days) or "as below, under Retention"
 
 
 @st.cache_data(ttl=30, show_spinner=False)
