@@ -32,7 +32,7 @@ from core.storage.engine.presence import Presence
 from core.storage.engine.writer import Writer
 from core.storage.retention import others, sweeping
 from core.storage.retention.others import OtherTexts
-from core.storage.retention.store import RetentionStore, give_back, look_at_all, write_anew
+from core.storage.retention.store import RetentionStore, can_shrink, give_back, look_at_all, write_anew
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class RetentionService:
 
     def can_shrink(self) -> bool | None:
         """True if the file gives back the room of what was deleted; None = it is a server's."""
-        return self._store.can_shrink() if self._database.is_sqlite else None
+        return can_shrink(self._database) if self._database.is_sqlite else None
 
     def make_shrinkable(self) -> tuple[int | None, int | None]:
         """Write SQLite's file anew, smaller, so that it shrinks by itself from now on. Returns its bytes before and after.

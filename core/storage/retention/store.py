@@ -39,8 +39,8 @@ class RetentionStore(Store):
         return rows[0] if rows else None
 
     def newest_us(self) -> int | None:
-        with self._database.read() as connection:
-            return sweeping.newest_us(connection)
+        """The moment of the newest call; None = there is none."""
+        return self._database.value(sweeping.NEWEST)
 
     def next_calls(self, sweep: Sweep, after: tuple[int, str], limit: int) -> list[tuple[int, str]]:
         """The moment and the id of the next calls of a sweep."""
@@ -54,9 +54,6 @@ class RetentionStore(Store):
         return Due(
             sweep.scope, sweep.part, from_us(sweep.before_us), int(n), None if oldest is None else from_us(oldest)
         )
-
-    def can_shrink(self) -> bool:
-        return self._database.value(text("PRAGMA auto_vacuum")) == 2
 
     # In transactions
 
@@ -151,3 +148,8 @@ def write_anew(database: Database) -> None:
         driver: Any = connection.connection.driver_connection  # VACUUM has a transaction of its own
         for statement in ("PRAGMA auto_vacuum=INCREMENTAL", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
             driver.execute(statement).fetchall()
+
+
+def can_shrink(database: Database) -> bool:
+    """SQLite: Whether free pages can be given back to the disk."""
+    return database.value(text("PRAGMA auto_vacuum")) == 2

@@ -43,6 +43,7 @@ _TEXTS: dict[str, None] = dict.fromkeys(
 )
 _OF_EXPERIMENT = tuple(c.name for c in experiment_calls.c if c.name != "generation_id")
 g, b = generations.c, generation_bodies.c
+NEWEST = select(func.max(g.created_at))
 HAS_TEXTS = or_(b.messages.is_not(None), b.text.is_not(None), b.search_text.is_not(None))
 
 Place = tuple[int, str]
@@ -265,8 +266,3 @@ def _keep_for_experiments(connection: Connection, rows: Sequence[Row]) -> None:
 
 def _is_of_experiment(ref_part: str | None) -> bool:
     return (ref_part or "").startswith(("a_", "shadow:"))
-
-
-def newest_us(connection: Connection) -> int | None:
-    """The moment of the newest call; None = there is none."""
-    return connection.execute(select(func.max(g.created_at))).scalar()

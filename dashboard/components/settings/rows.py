@@ -67,17 +67,21 @@ def groups() -> dict[str, list[Row]]:
             _row(s, "Sentry", "SENTRY_DSN", _is_set(s.sentry_dsn), "Faults of ours are reported there, without texts."),
             _row(s, "Server log", "AIMM_LOG_FORMAT", s.log_format, "json: one line a request, each a JSON object."),
         ],
-        "Storage and time": [
-            _row(s, "Time zone", "AIMM_TIME_ZONE", s.time_zone, "Of all times on the pages, and of new budgets."),
-            _row(s, "Database", "DATABASE_URL", mm.database.address, "Calls, budgets, prices, experiments, runs."),
-            _row(s, "Texts kept", "AIMM_KEEP_TEXTS", _kept(s.keep_texts_days), "Prompts and answers; then they are deleted."),
-            _row(s, "Calls kept", "AIMM_KEEP_CALLS", _kept(s.keep_calls_days), "Then they are deleted; sums stay."),
-            _row(
-                s, "Stored content", "AIMM_LOG_CONTENT", s.log_content,
-                "full: prompts and answers; metadata: neither; none: no texts at all.",
-            ),
-        ],
+        "Storage and time": _storage(s, mm.database.address),
     }  # fmt: skip
+
+
+def _storage(s: Settings, address: str) -> list[Row]:
+    return [
+        _row(s, "Time zone", "AIMM_TIME_ZONE", s.time_zone, "Of all times on the pages, and of new budgets."),
+        _row(s, "Database", "DATABASE_URL", address, "Calls, budgets, prices, experiments, runs."),
+        _row(s, "Texts kept", "AIMM_KEEP_TEXTS", _kept(s.keep_texts_days), "Prompts and answers; then they are deleted."),
+        _row(s, "Calls kept", "AIMM_KEEP_CALLS", _kept(s.keep_calls_days), "Then they are deleted; sums stay."),
+        _row(
+            s, "Stored content", "AIMM_LOG_CONTENT", s.log_content,
+            "full: prompts and answers; metadata: neither; none: no texts at all.",
+        ),
+    ]  # fmt: skip
 
 
 def _kept(days: int | None) -> str:

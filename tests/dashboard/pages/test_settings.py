@@ -35,3 +35,20 @@ def test_settings_show_no_secret_and_a_vendor_is_tested_by_name(open_manager, sq
         assert "SQLite" in texts(app) and "1 calls on record" in texts(app)
         button(app, "Test Gemini").click().run()
         assert "The key works" in texts(app)
+
+
+def test_rules_of_retention_are_shown_and_changed(open_manager, sqlite_url: str, gemini: FakeGemini):
+    for app in page_app(open_manager(sqlite_url, gemini)):
+        show(app, "settings")
+        app.selectbox(key="retention_kind").select("Tag").run()
+        app.text_input(key="retention_name").input("eu").run()
+        app.text_input(key="retention_texts").input("30").run()
+        button(app, "Save rule").click().run()
+        assert "must be days from 1d" in texts(app)
+        app.text_input(key="retention_texts").input("30d").run()
+        button(app, "Save rule").click().run()
+        assert [(rule.scope, rule.texts_days) for rule in process.manager().retention.rules()][1:] == [("tag:eu", 30)]
+        button(app, "Show what goes next").click().run()
+        assert "0 texts of calls before" in texts(app)
+        button(app, "Remove rule").click().run()
+        assert len(process.manager().retention.rules()) == 1
