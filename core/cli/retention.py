@@ -91,7 +91,8 @@ def _forget(mm: ModelManager, args: argparse.Namespace) -> None:
         return
     others = "".join(f", {n:,} {name}" for name, n in found.others.items() if n)
     print(
-        f"Texts, sessions and the name are gone of {found.n_calls:,} calls{others}. Their sums are kept as of {found.alias}."
+        f"Texts, sessions and the name are gone of {found.n_calls:,} calls{others}."
+        f" Their sums are kept as of {found.alias}."
     )
 
 

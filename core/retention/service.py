@@ -126,7 +126,7 @@ class RetentionService:
         return can_shrink(self._database) if self._database.is_sqlite else None
 
     def make_shrinkable(self) -> tuple[int | None, int | None]:
-        """Write SQLite's file anew, smaller, so that it shrinks by itself from now on. Returns its bytes before and after.
+        """Write SQLite's file anew, so that it shrinks by itself from now on. Returns its bytes before and after.
 
         Raises:
             InvalidRequest: It is no file. Conflict: The disk has not the room. DatabaseUnavailable: A server uses it.

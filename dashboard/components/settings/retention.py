@@ -11,8 +11,9 @@ from dashboard.visitors import allowed
 
 _KINDS = {"All calls": "all", "Key (its id)": "key:", "Tag": "tag:"}
 _HELP = (
-    "Older prompts and answers, and older calls, are deleted a little at a time. Sums of them stay: metrics, costs, budgets and"
-    " experiments are as before. A rule of a key or a tag takes the place of that for all calls; of several, the shortest holds."
+    "Older prompts and answers, and older calls, are deleted a little at a time. Sums of them stay: metrics, costs,"
+    " budgets and experiments are as before. A rule of a key or a tag takes the place of that for all calls; of"
+    " several, the shortest holds."
 )
 
 
@@ -53,8 +54,8 @@ def _next() -> None:
         st.caption(formatting.plain(note))
     if retention.can_shrink() is False:
         st.caption(
-            "The database's file does not shrink, as an earlier version made it: what was deleted is used again for new calls."
-            " `aimm retention shrink` changes that, with the server stopped."
+            "The database's file does not shrink, as an earlier version made it: room of what was deleted is used"
+            " for new calls. `aimm retention shrink` changes that, with the server stopped."
         )
     line = st.container(horizontal=True, gap="small")
     if line.button("Show what goes next", icon=":material/search:", key="retention_due"):

@@ -75,7 +75,7 @@ def _storage(s: Settings, address: str) -> list[Row]:
     return [
         _row(s, "Time zone", "AIMM_TIME_ZONE", s.time_zone, "Of all times on the pages, and of new budgets."),
         _row(s, "Database", "DATABASE_URL", address, "Calls, budgets, prices, experiments, runs."),
-        _row(s, "Texts kept", "AIMM_KEEP_TEXTS", _kept(s.keep_texts_days), "Prompts and answers; then they are deleted."),
+        _row(s, "Texts kept", "AIMM_KEEP_TEXTS", _kept(s.keep_texts_days), "Of calls; older ones are deleted."),
         _row(s, "Calls kept", "AIMM_KEEP_CALLS", _kept(s.keep_calls_days), "Then they are deleted; sums stay."),
         _row(
             s, "Stored content", "AIMM_LOG_CONTENT", s.log_content,
