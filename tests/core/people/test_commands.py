@@ -19,22 +19,16 @@ from tests.conftest import Open, fresh
 OTHERS = set(
     "ask models worker run logs export check serve dashboard audit doctor sessions-list sessions-show prompts-list"
     " prompts-show prompts-diff prompts-pull datasets-list datasets-show datasets-export eval-show eval-list eval-diff"
-    " eval-export prices-unpriced prices-list prices-diff experiments-list experiments-record experiments-verify keys-list"
-    " users-list comparisons-list comparisons-show comparisons-win-rates workflows-list workflows-show workflows-runs"
+    " eval-export prices-unpriced prices-list prices-diff experiments-list experiments-record experiments-verify"
+    " keys-list users-list comparisons-list comparisons-show comparisons-win-rates workflows-list workflows-show workflows-runs"
     " retention-show retention-due retention-run db-backup db-restore db-copy db-upgrade db-version vendors-list"
     " vendors-test vendors-new-key vendors-reencrypt alerts-list alerts-export alerts-test".split()
 )
 # They need a vendor, a key of encryption, calls without a price, a user with calls, or a run that broke.
-ELSEWHERE = {
-    "vendors-add",
-    "vendors-rotate",
-    "vendors-change",
-    "vendors-remove",
-    "comparisons-resume",
-    "prices-update",
-    "prices-apply",
-    "alerts-apply",
-}
+ELSEWHERE = set(
+    "vendors-add vendors-rotate vendors-change vendors-remove comparisons-resume prices-update prices-apply alerts-apply"
+    " forget".split()
+)
 PASSWORD = "correct horse battery"
 
 
