@@ -38,6 +38,7 @@ from core.storage.evaluation.grades import Graded, GradeStore
 from core.storage.evaluation.runs import RunStore
 from core.storage.library.datasets import DatasetStore
 from core.storage.library.prompts import PromptStore
+from core.storage.people.audit import note
 
 DATASET, PROMPT, SUITE = "demo-tickets", "demo-triage", "Ticket triage"
 _ASK = "Which team is this ticket for: billing, shipping, returns, account or technical?\n\n{{ticket}}"
@@ -94,6 +95,7 @@ def _dated(connection: Connection, now_us: int) -> None:
     begun, changed = (now_us - round(days * clock.DAY_US) for days in (_STORIES[0].days_ago + 1, 9.5))
     DatasetStore.set_time(connection, DATASET, begun)
     PromptStore.set_times(connection, PROMPT, (begun, changed))
+    note(connection, "demo data dated", "", {})
 
 
 class EvaluationStories:

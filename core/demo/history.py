@@ -265,7 +265,10 @@ def _call(rng: np.random.Generator, number: int, model: int, moment: int, ref: t
 
 def _workflow_run(connection: Any, rng: np.random.Generator, moment: int) -> None:
     run_id, workflow = "r_demo", spec.from_yaml((BUILT_IN / "analysis.yaml").read_text("utf-8"))
-    inputs, outputs = {"": "The minutes of last week's meeting."}, {step.name: _ANSWER for step in workflow.steps}
+    inputs, outputs = (
+        {"": "A customer writes that their order came late, and that a part is missing."},
+        {step.name: _ANSWER for step in workflow.steps},
+    )
     rows, steps, bodies = [], [], []
     for position, step in enumerate(workflow.steps):
         prompt = render(step.prompt, inputs, outputs)

@@ -295,7 +295,7 @@ def _count(cells: Mapping[int, Sequence[Cell]], *outcomes: str) -> int:
 
 
 def _named(metric: str) -> str:
-    return "pass rate" if metric == OVERALL else metric
+    return {OVERALL: "pass rate", "cost": "cost of an answer", "latency": "latency of an answer"}.get(metric, metric)
 
 
 def _shown(metric: str, value: float) -> str:

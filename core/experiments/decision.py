@@ -28,7 +28,7 @@ DAYS_A_MONTH = 30.4375
 MUCH = 3.0  # standard errors between early and late
 EARLY = 0.3  # share of the units that are early
 _NO_DIFFERENCE = "No difference that matters"
-_SAME = "Nothing to tell: all variants are the same"
+_SAME = "The variants are the same, and the split shows no fault"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +164,10 @@ def _inconclusive(
     elif days is None:
         headline = "Keep running: the data do not carry a decision yet"
     elif days > design.max_days:
-        headline = _SAME if _is_same(experiment) else "Cannot be told at this traffic"
-        reasons.append(f"A difference as small as this would take {_days(days)}; {design.max_days} days are planned.")
+        headline = _SAME if is_same(experiment) else "Cannot be told at this traffic"
+        if not is_same(experiment):
+            told = f"A difference as small as this would take {_days(days)}; {design.max_days} days are planned."
+            reasons.append(told)
     else:
         headline = f"Keep running: {_days(days)}"
         reasons.append("The estimate is for a difference as large as the one seen or the smallest that matters.")
@@ -231,6 +233,8 @@ def verdict(experiment: Experiment, analysis: Analysis, decision: Decision) -> s
     if decision.action == "ship":
         shipped = next((c for c in primary if c.variant.position == decision.winner), None)
         return f"{decision.headline}: {short_effect(shipped)}" if shipped else decision.headline
+    if decision.headline == _SAME:
+        return decision.headline
     head = decision.headline.partition(":")[0] if decision.days_left is not None else decision.headline
     return f"{head} · {short_effect(max(primary, key=lambda c: _gain(experiment, c)))}"
 
@@ -252,14 +256,14 @@ def advice(experiment: Experiment, decision: Decision) -> str:
         return "Ship it, and end the experiment."
     if decision.headline == _NO_DIFFERENCE:
         return "Choose by cost, and end the experiment."
-    if _is_same(experiment):
+    if is_same(experiment):
         return "End it: the split shows no fault, and all variants are the same, so that no difference can be found."
     if decision.days_left is not None and decision.days_left > experiment.design.max_days:
         return "End it, give it more traffic, or test a larger change."
     return "Let it run. You may look at any time: the intervals hold at every look."
 
 
-def _is_same(experiment: Experiment) -> bool:
+def is_same(experiment: Experiment) -> bool:
     """True of an A/A test, whose variants all answer alike."""
     return len({_treatment(each) for each in experiment.served}) == 1
 
@@ -284,7 +288,7 @@ def time_left(experiment: Experiment, decision: Decision) -> str:
     if decision.action in ("ship", "stop"):
         return "Decided"
     days = decision.days_left
-    if days is None:
+    if days is None or is_same(experiment):
         return "–"
     return f"Over {experiment.design.max_days} days" if days > experiment.design.max_days else in_days(days)
 

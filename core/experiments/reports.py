@@ -10,7 +10,18 @@ from core.domain.experiment import DayCounts, Decision, Experiment, ShadowCalls,
 from core.domain.metrics import Window
 from core.experiments import record
 from core.experiments.analysis import Analysis, VariantResult, analyse, history
-from core.experiments.decision import Traffic, advice, cautions, decide, novelty, scores, time_left, verdict, waits
+from core.experiments.decision import (
+    Traffic,
+    advice,
+    cautions,
+    decide,
+    is_same,
+    novelty,
+    scores,
+    time_left,
+    verdict,
+    waits,
+)
 from core.experiments.designs import ExperimentDesigns
 from core.experiments.planner import Progress, progress
 from core.experiments.words import Score
@@ -54,6 +65,11 @@ class ExperimentReport:
     def advice(self) -> str:
         """The next step, as one sentence; empty = there is none."""
         return advice(self.experiment, self.decision)
+
+    @property
+    def is_same(self) -> bool:
+        """Tell whether all its variants answer alike, so that none can be better."""
+        return is_same(self.experiment)
 
     @property
     def waits(self) -> bool:

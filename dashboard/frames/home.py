@@ -151,7 +151,8 @@ def slowest(simulated: bool) -> Line | None:
     if found is None:
         return None
     each, why = found
-    text = f"Slowest on {formatting.stretch(each.since, each.until)}: {each.slower}{f' – {why}' if why else ''}"
+    why = "; ".join(why.split("; ")[:2])
+    text = f"Unusually slow on {formatting.stretch(each.since, each.until)}: {each.slower}{f' – {why}' if why else ''}"
     where = {"log_range": address.span(each.since, each.until), "log_calls": log.KIND[simulated]}
     return Line("plain", text, "log", {**where, "log_model": each.slower_model})
 
@@ -167,6 +168,22 @@ def last_failure(simulated: bool) -> Line | None:
     why = f"{formatting.failure_text(last.error_class).lower()} – {last.error_message}"
     text = f"Last failed call, {formatting.when(last.created_at)}: {last.model}, {why}"
     return Line("plain", text, "log", {"call": last.id})
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def compared() -> list[Line]:
+    """The latest evaluations that compare, of the last 30 days, each with its verdict and the pass rates."""
+    recent, is_demo = datetime.now(UTC) - timedelta(days=30), not monitoring.has_calls(simulated=False)
+    lines: list[Line] = []
+    seen = set[str]()
+    for run in manager().evaluations.page(RUNS)[0]:
+        is_shown = run.created_at > recent and (run.source != "demo" or is_demo) and not run.is_running
+        if len(lines) == MOST or not is_shown or len(run.plan.contestants) < 2 or run.plan.name in seen:
+            continue
+        seen.add(run.plan.name)
+        if text := listing.told(run):
+            lines.append(Line("plain", f"{run.plan.name}: {text}", "compare", {"evaluation": run.id}))
+    return lines
 
 
 def verdicts() -> list[tuple[Experiment, str]]:

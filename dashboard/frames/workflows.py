@@ -15,6 +15,7 @@ from dashboard import formatting, tables
 from dashboard.frames import breakdown, monitoring
 from dashboard.process import manager
 
+LAST_RUNS = 20
 LONG = 0.3  # of the time spent on calls: a wait that is longer is drawn shorter, and says so
 STATUS = {
     "queued": "Queued", "running": "Running", "paused": "Paused", "succeeded": "Succeeded", "failed": "Failed",
@@ -58,9 +59,22 @@ def cost(name: str) -> Cost | None:
         n, usd = row["calls"], None if row["unpriced calls"] == row["calls"] else row["cost $"]
         each = "" if usd is None else f", {formatting.usd(usd / n)} a call"
         said = " (simulated)" if is_simulated else ""
-        text = f"30 days: {formatting.usd(usd)} for {n:,} calls{each}{said}"
+        text = f"30 days: {formatting.usd(usd)} for {n:,} calls{each}{said}{_per_run(name)}"
         return Cost(text, {"monitor_view": "Spend", "spend_by": "workflow"})
     return None
+
+
+def _per_run(name: str) -> str:
+    """The cost of its last runs, where it is known of each."""
+    done = [
+        run for run in manager().workflows.runs(limit=200) if run.workflow_name == name and run.status == "succeeded"
+    ]
+    costs = [run.total_cost_usd for run in done[:LAST_RUNS]]
+    known = [each for each in costs if each is not None]
+    if not known or len(known) < len(costs):
+        return ""
+    mean = formatting.usd(sum(known) / len(known))
+    return f" · the last run cost {mean}" if len(known) == 1 else f" · {mean} a run, of the last {len(known)}"
 
 
 def latest(limit: int) -> list[WorkflowRun]:

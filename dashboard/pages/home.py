@@ -30,6 +30,10 @@ if running:
     st.subheader("Running evaluations", anchor=False)
 for at, line in enumerate(running):
     today.draw(line, f"evaluation_{at}")
+if compared := home.compared():
+    st.subheader("Latest evaluations", anchor=False)
+for at, line in enumerate(compared):
+    today.draw(line, f"compared_{at}")
 if since is not None and has_any:
     st.subheader("Since your last visit", anchor=False, help=f"It ended {formatting.when(since)}.")
     lines = home.news(since)

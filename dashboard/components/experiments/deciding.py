@@ -27,10 +27,10 @@ def buttons(found: ExperimentReport, row: Any) -> None:
     with row.popover("More", icon=":material/more_horiz:", type="tertiary"):
         _more(experiment)
     if is_running:
-        _button(row, "Stop", "stop", decision.action == "stop", "End it without a decision.")
+        _button(row, "Stop", "stop", decision.action == "stop" or found.is_same, "End it without a decision.")
     if experiment.is_rollout:
         pass  # it ships by itself
-    elif others:
+    elif others and not found.is_same:
         keeps = decision.winner == control.position
         if is_running:
             _button(row, f"Keep {control.letter}", "keep", keeps, f"Keep {control.name}, and end the experiment.")

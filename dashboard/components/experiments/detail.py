@@ -83,9 +83,9 @@ def _verdict(found: ExperimentReport) -> None:
         st.subheader(formatting.plain(experiments.said(found.verdict)), anchor=False)
         if found.advice:
             st.markdown(formatting.plain(found.advice))
-        if way is not None and decision.action == "inconclusive":
+        if way is not None and decision.action == "inconclusive" and not found.is_same:
             size = f"{way.n:,} of about {way.needed:,} {unit}"
-            st.progress(way.share, f"{formatting.percent(way.share, 0)} of the planned size · {size} · {_left(found)}")
+            st.progress(way.share, f"{formatting.percent(way.share, 0)} of the size needed · {size} · {_left(found)}")
         level = f"confidence {100 * analysis.confidence_level:.4g}%"
         facts = [f"{n_units:,} {unit}", f"{analysis.n_outcomes:,} outcomes", experiments.costs(found), level]
         alpha = 1 - analysis.confidence_level

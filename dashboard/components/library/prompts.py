@@ -73,7 +73,7 @@ def _labels(version: PromptVersion) -> None:
         row.markdown(f"**{formatting.plain(label)}** → {move.number}", width="content")
         row.caption(f"since {formatting.when(move.moved_at)}", width="content")
         row.space("stretch")
-        back = f"Back to {move.was}" if move.was else "Take away"
+        back = f"Back to {move.was}" if move.was else "Remove label"
         if row.button(back, key=f"label_back_{label}", icon=":material/undo:", type="tertiary") and inputs.done(
             st, service.undo_label, name, label, author=author()
         ):

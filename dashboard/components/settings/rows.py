@@ -31,14 +31,14 @@ def groups() -> dict[str, list[Row]]:
     s = mm.settings
     return {
         "Models and calls": [
-            _row(s, "Default model", "AIMM_DEFAULT_MODEL", mm.models.default(), "Answers where a caller names none."),
+            _row(s, "Default model", "AIMM_DEFAULT_MODEL", mm.models.default(), "Used where a call names no model."),
             _row(s, "Call timeout", "AIMM_CALL_TIMEOUT_S", f"{s.call_timeout_s:g} s", "Of one call, retries included."),
             _row(s, "Calls at once", "AIMM_MAX_IN_FLIGHT", f"{s.max_in_flight:,}", "By HTTP, in one process."),
             _row(s, "Calls that wait", "AIMM_MAX_WAITING", f"{s.max_waiting:,}", "Further calls are refused with 503."),
-            _row(s, "Own servers", "AIMM_SERVERS", ", ".join(s.servers) or "none", "They speak OpenAI's API."),
+            _row(s, "Own servers", "AIMM_SERVERS", ", ".join(s.servers) or "none", "Your servers with OpenAI's API."),
             _row(s, "Proxy", "AIMM_PROXY", _is_set(s.proxies), "The way to vendors out of a company's network."),
             _row(s, "Own prices", "AIMM_PRICES_FILE", str(s.prices_file), "Price rows before the list prices."),
-            _row(s, "Own families", "AIMM_FAMILIES_FILE", str(s.families_file), "What families of models take."),
+            _row(s, "Own families", "AIMM_FAMILIES_FILE", str(s.families_file), "The parameters of model families."),
         ],
         "Access": [
             _row(
@@ -64,7 +64,7 @@ def groups() -> dict[str, list[Row]]:
         ],
         "Telemetry": [
             _row(s, "Collector", "OTEL_EXPORTER_OTLP_ENDPOINT", _is_set(s.otel_endpoint), "Gets spans and metrics."),
-            _row(s, "Sentry", "SENTRY_DSN", _is_set(s.sentry_dsn), "Faults of ours are reported there, without texts."),
+            _row(s, "Sentry", "SENTRY_DSN", _is_set(s.sentry_dsn), "Gets our errors, without prompts or answers."),
             _row(s, "Server log", "AIMM_LOG_FORMAT", s.log_format, "json: one line a request, each a JSON object."),
         ],
         "Storage and time": _storage(s, mm.database.address),

@@ -1,5 +1,6 @@
 """A workflow run: drawn while it runs, let through, stopped, resumed, and its output taken away."""
 
+import html
 from functools import partial
 
 import streamlit as st
@@ -164,13 +165,22 @@ def _chart(run: WorkflowRun, mode: Mode) -> Spec:
     return gantt(frame, workflows.sums(run), models.colours(mode), INKS[mode])
 
 
+def _timeline_title(run: WorkflowRun) -> str:
+    costs = {step.step: step.cost_usd for step in run.steps if step.cost_usd}
+    title = "Timeline and cost of each step"
+    if len(costs) < 2:
+        return title
+    most = max(costs, key=lambda name: costs[name] or 0)
+    return f"{title} · {most} costs most, {formatting.usd(costs[most])}"
+
+
 def _timeline(run: WorkflowRun) -> None:
     def clicked() -> None:
         chosen = st.session_state["run_gantt"].selection.get(SELECTION)
         if chosen:
             address.put("step", str(formatting.uncell(chosen[0]["step"])))
 
-    st.html('<p class="aimm-title">Timeline and cost of each step</p>')
+    st.html(f'<p class="aimm-title">{html.escape(_timeline_title(run))}</p>')
     if run.is_over:
         spec = (_chart if run.awaits else _kept_chart)(run, theme.mode())
         st.vega_lite_chart(spec=spec, key="run_gantt", on_select=clicked, selection_mode=SELECTION, width="stretch")

@@ -9,7 +9,8 @@ import pandas as pd
 from core import AimmError, clock
 from core.domain.evaluation.run import Contestant, EvaluationRun
 from core.evaluation.gate import to_dict
-from core.evaluation.verdict import brief
+from core.evaluation.verdict import brief, is_decided
+from core.formats.figures import signed
 from core.statistics.rates import Rate
 from dashboard import formatting
 from dashboard.frames.evaluation.reading import Seen, View, kept, key_of, rates, seen, usual_opponent, verdicts
@@ -111,6 +112,26 @@ def short_verdict(of: Seen) -> str:
     """Against the gate's baseline, else against the first contestant; empty where there is nothing to compare."""
     view = View(against=usual_opponent(of.run))
     return _short_verdict(of.key, view, key_of(view.against), of)
+
+
+def told(run: EvaluationRun) -> str:
+    """A comparison in a line: who is better, by how much, and the pass rates; empty = nothing is to be said."""
+    of, names = seen(run), {text[0]: text for text in contestant_texts(run)}
+    found = [each for each in verdicts(of, View()) if each is not None and each.comparison is not None]
+    if not found:
+        return ""
+    each = max(found, key=lambda each: abs(each.comparison.difference.estimate) if each.comparison else 0.0)
+    a, b, difference = each.baseline, each.candidate, each.comparison.difference if each.comparison else None
+    if a.mean is None or b.mean is None or difference is None:
+        return ""
+    low, high = (signed(100 * bound, ".1f") for bound in (difference.lower, difference.upper))
+    word = (
+        "no difference is shown"
+        if not is_decided(each)
+        else f"{names[(b if difference.estimate > 0 else a).label]} is better"
+    )
+    rates_ = f"{names[b.label]} passes {formatting.percent(b.mean)}, {names[a.label]} {formatting.percent(a.mean)}"
+    return f"{word} – {rates_} (difference {low} to {high} points, 95%)"
 
 
 def contestant_texts(run: EvaluationRun) -> list[str]:

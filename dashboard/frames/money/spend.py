@@ -19,6 +19,7 @@ from dashboard.charts.spend import STEPS
 from dashboard.frames.monitoring import Range, kept
 from dashboard.process import manager, zone
 
+SHOWN_PARTS = 3
 LIKE_DAYS, FEW_DAYS = 28, 3  # before yesterday, and how many of them say what is usual
 
 
@@ -105,9 +106,11 @@ def bridge_title(found: Bridge) -> str:
     if not usd:
         return "No change"
     share = formatting.percent(abs(float(usd / found.before_usd)), 0)
-    part, amount = max(found.parts.items(), key=lambda each: each[1] * (1 if usd > 0 else -1))
-    most = f"{STEPS[part].lower()}: {formatting.usd_change(float(amount))}"
-    return f"{formatting.usd_change(float(usd))}, {'up' if usd > 0 else 'down'} {share} · above all, {most}"
+    parts = sorted(found.parts.items(), key=lambda each: -abs(each[1]))[:SHOWN_PARTS]
+    told = ", ".join(
+        f"{STEPS[part].lower()} {formatting.usd_change(float(amount))}" for part, amount in parts if amount
+    )
+    return f"{formatting.usd_change(float(usd))}, {'up' if usd > 0 else 'down'} {share}: {told}"
 
 
 def bridge_steps(found: Bridge) -> pd.DataFrame:

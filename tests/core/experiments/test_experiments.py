@@ -380,7 +380,7 @@ def test_it_says_how_long_it_takes_or_that_it_cannot_be_told():
 
     assert soon.headline.startswith("Keep running: about")
     assert never.headline == "Cannot be told at this traffic"
-    assert same.headline == "Nothing to tell: all variants are the same"
+    assert same.headline == "The variants are the same, and the split shows no fault"
 
 
 def test_no_difference_that_matters_is_a_finding():

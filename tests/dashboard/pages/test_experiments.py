@@ -86,7 +86,7 @@ def test_the_list_says_what_was_found_and_how_long_it_takes(app_with_demo: AppTe
     [frame] = [each.value for each in show(app_with_demo, "experiments").dataframe]
 
     assert [status for [status] in frame["status"]] == ["Running", "Running", "Stopped"]
-    assert frame["left"].tolist()[1:] == ["Over 90 days", "Stopped"]
+    assert frame["left"].tolist()[1:] == ["–", "Stopped"]
     assert "user success rate +9.3 points (+5.1 to +13.4)" in frame["verdict"].iloc[2]
     assert min(map(len, frame["effect"])) > 3
 
@@ -101,7 +101,7 @@ def test_a_scorecard_judges_each_metric_in_words(app_with_demo: AppTest):
 
 def test_no_variant_is_offered_for_shipping_where_none_has_won(app: AppTest):
     names = ("A <b>", "B **bold**", "=C|$1$")
-    variants = [Variant(position=at, name=name, model="sim-fast") for at, name in enumerate(names)]
+    variants = [Variant(position=at, name=name, model="sim-fast", system=f"{at}") for at, name in enumerate(names)]
     made = process.manager().experiments.create("*Tone* :red[x]", variants, hypothesis="h", primary="rating")
     rows = [OutcomeInput(variant=n % 3, unit_id=f"u{n}", rating=1 + n % 5) for n in range(300)]
     process.manager().experiments.record(made.id, rows)

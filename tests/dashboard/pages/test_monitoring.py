@@ -108,7 +108,7 @@ def test_an_incident_names_its_hours_its_models_and_what_was_slower(open_manager
     assert latency.because(found, monitoring.chosen("7d"), False) == (
         "9% of its calls failed, mostly rate limited; 1.3 instead of 3.8 tok/s; first token as before; answers as long"
     )
-    assert "Slowest on" in home.slowest(False).text  # type: ignore[union-attr]
+    assert "Unusually slow on" in home.slowest(False).text  # type: ignore[union-attr]
 
 
 def test_latency_is_held_against_the_range_before_and_says_what_moved_it(open_manager, sqlite_url: str):
