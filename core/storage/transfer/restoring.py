@@ -19,7 +19,7 @@ from core.storage.transfer.backup import NOTES, Backup, engine_of, look_at
 from core.storage.transfer.copying import copy_still
 from core.storage.transfer.notes import FROM, entry, note
 from core.storage.transfer.snapshot import copy_file, explained, sync
-from core.storage.transfer.source import SqliteSource, answering, n_others
+from core.storage.transfer.source import SqliteSource, answering, digest, n_others
 from core.storage.transfer.tables import contents_of
 from core.storage.transfer.target import STATE, Target
 
@@ -197,9 +197,10 @@ def _is_open_elsewhere(target: Path) -> bool:
 
 
 def _into_server(backup: Backup, address: str, tell: Tell, *, force: bool) -> None:
-    _make_way(address, tell, force=force)
+    identity = f"{backup.file} {digest(backup.file)}"
+    _make_way(address, identity, tell, force=force)
     with _of_today(backup) as file:
-        source = SqliteSource(file, is_still=True)
+        source = SqliteSource(file, identity)
         try:
             target = Target(address)
             try:
@@ -212,7 +213,7 @@ def _into_server(backup: Backup, address: str, tell: Tell, *, force: bool) -> No
         connection.execute(audit.insert().values(**entry(FROM, backup.file.name, **backup.told)))
 
 
-def _make_way(address: str, tell: Tell, *, force: bool) -> None:
+def _make_way(address: str, identity: str, tell: Tell, *, force: bool) -> None:
     """Refuse where others are connected; move what is there into schemas beside, if it may be."""
     engine = open_engine(to_url(address))
     shown = engine.url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)
@@ -221,11 +222,15 @@ def _make_way(address: str, tell: Tell, *, force: bool) -> None:
             if n := n_others(connection):
                 raise Conflict(f"{n} other sessions use {shown}.", hint="Stop the servers first.")
             names = set(engine.dialect.get_table_names(connection))
-            if STATE in names or contents_of(connection).is_empty:
+            begun = text(f"SELECT value FROM {STATE} WHERE name = 'source'")  # noqa: S608
+            if STATE in names and connection.execute(begun).scalar() == identity:
+                return  # it is gone on with
+            if STATE not in names and contents_of(connection).is_empty:
                 return
             if not force:
+                what = "a part of another copy" if STATE in names else "records"
                 told = "With --force it is restored all the same; the old tables are kept in another schema."
-                raise Conflict(f"{shown} holds records.", hint=told)
+                raise Conflict(f"{shown} holds {what}.", hint=told)
             [schema] = connection.execute(text("SELECT current_schema()")).one()
             stamp = f"{now():%Y%m%dt%H%M%S}"
             quote = engine.dialect.identifier_preparer.quote
@@ -252,5 +257,5 @@ def _of_today(backup: Backup) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="aimm-", dir=beside) as folder:
         copy = Path(folder) / "aimm.db"
         copy_file(backup.file, copy)
-        Database(f"sqlite:///{copy}").close()
+        Database(f"sqlite:///{copy}", keeps_backup=False).close()
         yield copy

@@ -54,16 +54,16 @@ class SqliteSource:
 
     is_resumable = True
 
-    def __init__(self, file: Path, *, is_still: bool = False) -> None:
-        """is_still: Nobody writes to it, such as a backup."""
+    def __init__(self, file: Path, still_as: str = "") -> None:
+        """still_as: The identity of what nobody writes to, such as a backup."""
         self.file, self.address = file, f"sqlite:///{file}"
         self.replaced: Counter[str] = Counter()
         self._table = ""
         self._reading = reading(file)
         with explained(file):
-            if is_still:
+            if still_as:
                 self.connection = self._reading.__enter__()
-                self.identity = f"{file.absolute()} {_digest(file)}"
+                self.identity = still_as
             else:
                 self._lock = _only_one(file)
                 self.connection = sqlite3.connect(file, isolation_level=None)
@@ -233,7 +233,8 @@ def _size(row: Any) -> int:
     return sum(len(value) for value in row if type(value) is str or type(value) is bytes)
 
 
-def _digest(file: Path) -> str:
+def digest(file: Path) -> str:
+    """Its size and its time: another file, or one that was written to, has another."""
     found = file.stat()
     return hashlib.sha256(f"{found.st_size} {found.st_mtime_ns}".encode()).hexdigest()[:16]
 
