@@ -175,6 +175,7 @@ class ModelManager(CallMethods):
         self.spend = SpendService(self._rollups, self._spend_by, self.budgets)
         self.alerts = AlertService(*self._db, self.spend, outbox)
         self.breakers = Breakers(*self._db, outbox.tell)
+        self.deployments.on_mended.append(self.breakers.forget)
         self._cache = ResponseCache(*self._db)
         self.calls = CallEngine(
             self._loop,

@@ -132,7 +132,7 @@ class Attempts:
             raise
         self._breakers.succeeded(*name, call)
         for deployment, fault in tried.suspects:  # the same request is answered here, so the fault was theirs
-            self._breakers.rest(deployment, name[1], fault, self._deployments.rest_s(deployment))
+            self._breakers.rest(deployment, name[1], fault, self._deployments.rest_s(deployment), call)
 
     def _failed(self, call: Call, error: AimmError, name: Name, tried: _Tried | None) -> None:
         """Let the model's deployment rest, or note that it failed. tried: None = no other has the model."""
@@ -142,7 +142,7 @@ class Attempts:
         if tried is None or not (is_theirs or isinstance(error, ProviderError)):
             return self._breakers.failed(*name, error, call)
         if is_theirs or is_down(error):
-            return self._breakers.rest(*name, error, self._deployments.rest_s(name[0]))
+            return self._breakers.rest(*name, error, self._deployments.rest_s(name[0]), call)
         tried.suspects.append((name[0], error))
         return self._breakers.failed(*name, error, call)
 

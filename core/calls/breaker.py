@@ -20,8 +20,8 @@ from collections.abc import Callable
 
 from core import clock
 from core.calls.call import Call
-from core.calls.faults import is_down, is_fault
-from core.errors import AimmError, AuthenticationError, CircuitOpen, ModelNotFound, ProviderError, RateLimited
+from core.calls.faults import is_down, is_fault, is_lasting
+from core.errors import AimmError, CircuitOpen, ProviderError, RateLimited
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Work, Writer
 from core.storage.gateway.breakers import BreakerStore, Opening
@@ -99,25 +99,27 @@ class Breakers:
                 found = max(found, opening.asks_at or opening.open_until, now_us + 1)
         return found
 
-    def rest(self, deployment: str, model: str, error: AimmError, least_s: float) -> None:
+    def rest(self, deployment: str, model: str, error: AimmError, least_s: float, call: Call) -> None:
         """Let a deployment rest after an error, as others can answer. least_s: How long at the least."""
-        status = error.upstream.status if error.upstream is not None else 0
         # What refuses a key refuses it for every model; what has no such model may have others.
-        name = (deployment, ANY_MODEL if status == 401 else model)
-        said_s, is_ours = error.retry_after_s or 0.0, isinstance(error, AuthenticationError | ModelNotFound)
-        is_lasting = is_ours or (isinstance(error, RateLimited) and not error.is_retryable)
-        now_us = clock.now_us()
-        asks_s = said_s or (LONG_REST_S if is_lasting else OPEN_S)
+        is_key = error.upstream is not None and error.upstream.status == 401
+        name, now_us = (deployment, ANY_MODEL if is_key else model), clock.now_us()
+        lasting_s = LONG_REST_S if is_lasting(error) else 0.0
         with self._lock:
             before = self._open.get(name)
-            n_openings = 1 if before is None else before.n_openings + 1
-            longest_s = LONGEST_S if isinstance(error, ProviderError) else 0.0
-            rest_s = max(
-                said_s, LONG_REST_S if is_lasting else 0.0, min(longest_s, least_s * 2 ** (n_openings - 1)), least_s
-            )
-            opening = Opening(
-                now_us + round(rest_s * 1e6), n_openings, error.message[:300], error.code, now_us + round(asks_s * 1e6)
-            )
+            is_late = before is not None and now_us < before.open_until and self._trying.get(name) is not call
+            n_openings = 1 if before is None else before.n_openings + (not is_late)
+            grown_s = min(LONGEST_S, least_s * 2 ** (n_openings - 1)) if isinstance(error, ProviderError) else 0.0
+            rest_s = max(error.retry_after_s or 0.0, lasting_s, grown_s, least_s)
+            until_us = now_us + round(rest_s * 1e6)
+            asks_us = now_us + round((error.retry_after_s or lasting_s or OPEN_S) * 1e6)
+            if (
+                before is not None and is_late
+            ):  # calls that were under way: they may know of a longer rest, not a shorter
+                until_us, asks_us = max(until_us, before.open_until), max(asks_us, before.asks_at)
+                if (until_us, asks_us) == (before.open_until, before.asks_at):
+                    return
+            opening = Opening(until_us, n_openings, error.message[:300], error.code, asks_us)
             self._open[name] = opening
             self._trying.pop(name, None)
             self._windows.pop(name, None)

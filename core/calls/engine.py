@@ -277,8 +277,7 @@ class CallEngine:
             provider = self._registry.deployments.with_batches(found) or provider
         if not isinstance(provider, Carried) or provider.batches is None:
             raise InvalidRequest(f"{found.name} is answered by {found.provider}, which has no batches of its own.")
-        is_priced = self._admitter.knows_batch_price(found)
-        return f"{provider.deployment}/{found.name}", provider.batches, is_priced
+        return f"{provider.deployment}/{found.name}", provider.batches, self._admitter.knows_batch_price(found)
 
     async def plan(self, request: Request, origin: Origin, model: str) -> Planned:
         """The request as it would be sent to a model, whatever its own name stands for by now. Raises: AimmError"""

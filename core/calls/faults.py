@@ -47,8 +47,24 @@ def is_down(error: AimmError) -> bool:
 
 
 def is_of_deployment(error: AimmError) -> bool:
-    """Tell whether an error is of one deployment's quota, key or models, whoever asks."""
-    return isinstance(error, RateLimited | AuthenticationError | ModelNotFound)
+    """Tell whether an error is of one deployment's quota, key, money or models, whoever asks."""
+    return isinstance(error, RateLimited | AuthenticationError | ModelNotFound) or _is_unpaid(error)
+
+
+def is_lasting(error: AimmError) -> bool:
+    """Tell whether people must do something before it passes."""
+    is_spent = isinstance(error, RateLimited) and not error.is_retryable
+    return is_spent or isinstance(error, AuthenticationError | ModelNotFound) or _is_unpaid(error)
+
+
+def _is_unpaid(error: AimmError) -> bool:
+    """Tell whether the account has no money, which some vendors call a bad request."""
+    upstream = error.upstream
+    if upstream is None:
+        return False
+    return upstream.status == 402 or (
+        upstream.status == 400 and "credit balance is too low" in upstream.message.lower()
+    )
 
 
 def may_move(error: AimmError) -> bool:

@@ -71,7 +71,9 @@ class Origin:
         said = self.session_id or (native.body.get("prompt_cache_key") if native is not None else "")
         if isinstance(said, str) and said:
             return said
-        return request.messages[0].text if len(request.messages) > 1 else ""
+        # What Responses give back encrypted can be read where it was made alone, so that the first turn counts too.
+        is_begun = len(request.messages) > 1 or (native is not None and native.wire == "responses")
+        return request.messages[0].text if is_begun and request.messages else ""
 
     def problem(self) -> str:
         """The first thing that is wrong with it, in words; empty = nothing."""

@@ -46,6 +46,9 @@ class DeploymentService:
         self._seen: tuple[tuple[str, int], ...] = ()
         self._problems: dict[str, str] = {}
         self._lock = threading.Lock()
+        self.on_mended: list[
+            Callable[[str], object]
+        ] = []  # told of what was given another key, changed, or works again
 
     # Read
 
@@ -167,7 +170,10 @@ class DeploymentService:
         state = self.get(name)
         if state.problem:
             return KeyCheck("wrong_key", state.problem)
-        return self._loop.run(self._registry.check(name))
+        found = self._loop.run(self._registry.check(name))
+        if found.works:
+            self._mended(name)
+        return found
 
     def test_new(self, name: str, kind: str, secret: str, **values: Any) -> KeyCheck:
         """Try what would be added, without keeping it. Raises: see add."""
@@ -229,7 +235,12 @@ class DeploymentService:
 
         made: Deployment = self._writer.run(work)
         self.refresh()
+        self._mended(name)
         return made
+
+    def _mended(self, name: str) -> None:
+        for tell in self.on_mended:
+            tell(name)
 
     def _existing(self, connection: Connection, name: str) -> Kept:
         found = self._store.locked(connection, name)

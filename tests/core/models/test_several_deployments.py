@@ -117,6 +117,8 @@ def test_where_all_rest_the_error_says_the_soonest(three: ModelManager, fakes: l
         (failure(404, "no such model", "DeploymentNotFound"), {("a", GPT)}, True),
         (failure(429, "no money", "insufficient_quota"), {("a", GPT)}, True),
         (failure(400, "maximum context length is 10 tokens", "context_length_exceeded"), set(), True),
+        (failure(400, "Your credit balance is too low to access the API"), {("a", GPT)}, True),
+        (failure(402, "pay"), {("a", GPT)}, True),
         (failure(400, "your mistake"), set(), False),
         (failure(400, "filtered", "content_filter"), set(), False),
         (failure(500, "broken"), {("a", GPT)}, True),
@@ -227,3 +229,31 @@ def test_each_record_says_which(three: ModelManager, fakes: list[FakeVendor]):
 
     found = three.log.search(LogFilter(deployment="b"))
     assert [g.deployment for g in found.calls] == ["b", "b"]
+
+
+def test_many_failures_at_once_are_one_rest_and_the_longest_counts(three: ModelManager, fakes: list[FakeVendor]):
+    import threading
+
+    three.deployments.change("b", priority=2)
+    three.deployments.change("c", priority=2)
+    fakes[0].next(failure(429, "wait", "", {"retry-after": "200"}), *[failure(503, "down")] * 19)
+    fakes[0].hold = threading.Event()
+    calls = [three.submit(three.request("Hello", model=GPT)) for _ in range(20)]
+    assert until(lambda: len(fakes[0].requests) == 20)
+    fakes[0].hold.set()
+
+    assert {call.result(10).status for call in calls} == {"ok"}
+    opening = three.breakers.states()["a", GPT]
+    assert opening.n_openings == 1
+    assert 150 < (opening.open_until - clock.now_us()) / 1e6 <= 200
+
+
+def test_another_key_ends_a_rest_at_once(three: ModelManager, fakes: list[FakeVendor]):
+    fakes[0].key = "sk-Key-that-is-new-0123456789"
+    assert ask(three, "a/gpt-4o").status == "error"
+    assert until(lambda: bool(ask(three) and ("a", "*") in three.breakers.states()))
+
+    three.deployments.rotate("a", fakes[0].key)
+
+    assert three.breakers.states() == {}
+    assert ask(three, "a/gpt-4o").status == "ok"
