@@ -170,6 +170,8 @@ class WorkflowService:
             NotFound; Conflict: it runs, or has succeeded; Forbidden: see `cancel`.
         """
         run = self._of_key(run_id, key)
+        if not run.inputs:  # a run has one at least, which may be empty
+            raise Conflict("The texts of this run were deleted by retention; start it anew.")
         changes: dict[str, Any] = {"error": "", "finished_at": None, "is_paused": 0}
         changes["owner"] = self._engine.owner_of_new()
         if cap_usd is not None:

@@ -36,7 +36,7 @@ def spent(
 ) -> tuple[int, int, int]:
     """Known real cost in nano-dollars, calls, and unpriced calls that were deleted, of [since, until).
 
-    span: Its ends are whole quarters of an hour of the last month, or whole hours of the last year.
+    span: Its ends are whole quarters of an hour, of the last month; a day that is summed up counts at its start.
     among: Of these (provider, model)s only.
     """
     where = [_s.dimension == dimension, _s.value == value, _s.bucket_at >= span[0], _s.bucket_at < span[1]]

@@ -33,11 +33,11 @@ from core.storage.gateway.schema import feedback
 from core.storage.money import spend_by
 from core.storage.money.ledger import lock_ledger
 from core.storage.retention.schema import deleted_rollups, deleted_spend, experiment_calls
-from core.storage.schema import call_tags, generation_bodies, generations, workflow_runs
+from core.storage.schema import budgets, call_tags, generation_bodies, generations, workflow_runs
 
 QUARTER_US = HOUR_US // 4
-# Budgets read a month in any time zone, and up to a year in whole hours of UTC.
-BY_QUARTERS_US, BY_HOURS_US = 33 * DAY_US, 368 * DAY_US
+# Budgets read a month in any time zone; longer ones, which roll, in whole hours of UTC.
+BY_QUARTERS_US = 33 * DAY_US
 _TEXTS: dict[str, None] = dict.fromkeys(
     ("messages", "system", "text", "thinking", "tools", "tool_calls", "search_text")
 )
@@ -215,39 +215,44 @@ def delete_calls(connection: Connection, ids: Sequence[str], sweep: Sweep, now_u
     ]
     _DELETE_TAGS.run_many(connection, tags)
     rollups.apply(connection, deleted_rollups, rollups.deltas_of(rows, HOUR_US))
-    sums = sorted(spend_by.sums_of(rows, lambda row: _keys_of(row, now_us)).items())
+    fine = fineness(connection)
+    sums = sorted(spend_by.sums_of(rows, lambda row: _keys_of(row, now_us, fine)).items())
     names = spend_by.KEY + spend_by.SUMS
     _ADD_SPEND.run_many(connection, [dict(zip(names, (*key, *added), strict=True)) for key, added in sums])
     _keep_for_experiments(connection, rows)
     return Deleted(len(rows), max(row["created_at"] for row in rows))
 
 
-def _keys_of(row: Any, now_us: int) -> list[tuple[Any, ...]]:
-    bucket_us = row["created_at"] // width_us(row["created_at"], now_us) * width_us(row["created_at"], now_us)
+def _long_budgets(_: str) -> Any:
+    rolling_hours = budgets.c.rolling_hours
+    return select(budgets.c.id).where(rolling_hours > literal_column(str(BY_QUARTERS_US // HOUR_US - 24))).limit(1)
+
+
+_LONG_BUDGETS = Prepared(_long_budgets)
+
+
+def fineness(connection: Connection) -> int:
+    """The time over which old calls are summed: hours where a budget rolls over more than a month, else days."""
+    return HOUR_US if _LONG_BUDGETS.run(connection, {}) else DAY_US
+
+
+def _keys_of(row: Any, now_us: int, fine_us: int) -> list[tuple[Any, ...]]:
+    width_us = QUARTER_US if now_us - row["created_at"] < BY_QUARTERS_US else fine_us
+    bucket_us = row["created_at"] // width_us * width_us
     of_all = (bucket_us, "all", "", row["request_model"], row["provider"])
     return [of_all, *((bucket_us, *key[1:]) for key in spend_by.keys_of(row))]
 
 
-def width_us(at_us: int, now_us: int) -> int:
-    """The span of time over which deleted calls are summed: as fine as a budget can ask for."""
-    age_us = now_us - at_us
-    return QUARTER_US if age_us < BY_QUARTERS_US else HOUR_US if age_us < BY_HOURS_US else DAY_US
-
-
 def coarsen(connection: Connection, now_us: int, limit: int = 200) -> int:
     """Sum up what is older than any budget asks for so finely; the number of rows that were taken together."""
-    s = deleted_spend.c
-    for age_us, width in ((BY_HOURS_US, DAY_US), (BY_QUARTERS_US, HOUR_US)):
-        too_fine = select(deleted_spend).where(s.bucket_at < now_us - age_us - DAY_US, s.bucket_at % width != 0)
-        rows = connection.execute(too_fine.order_by(s.bucket_at).limit(limit)).mappings().all()
-        for row in rows:
-            key = {name: row[name] for name in spend_by.KEY}
-            connection.execute(delete(deleted_spend).filter_by(**key))
-            whole = {**row, "bucket_at": row["bucket_at"] // width * width}
-            connection.execute(upsert(connection.dialect.name, deleted_spend, adds=True), [whole])
-        if rows:
-            return len(rows)
-    return 0
+    s, width_us = deleted_spend.c, fineness(connection)
+    old = s.bucket_at < now_us - BY_QUARTERS_US - DAY_US, s.bucket_at % width_us != 0
+    found = select(deleted_spend).where(*old).order_by(s.bucket_at).limit(limit)
+    rows = [dict(row) for row in connection.execute(found).mappings()]
+    for row in rows:
+        connection.execute(delete(deleted_spend).filter_by(**{name: row[name] for name in spend_by.KEY}))
+    _ADD_SPEND.run_many(connection, [row | {"bucket_at": row["bucket_at"] // width_us * width_us} for row in rows])
+    return len(rows)
 
 
 def _keep_for_experiments(connection: Connection, rows: Sequence[Row]) -> None:
