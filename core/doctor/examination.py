@@ -164,12 +164,16 @@ def _engine(state: Inspection) -> Iterator[Finding]:
         return
     if state.holder:
         who = "a process that is not known" if state.holder == "?" else state.holder
-        yield ok("engine", f"Runs are executed by {who}; {state.n_alive} processes work with this file.")
+        yield ok("engine", f"Runs are executed by {who}; {_processes(state.n_alive)} with this file open hold a lock.")
     else:
         yield note("engine", "No process executes runs just now; the next server or `aimm worker` does.")
     if state.n_stale:
-        told = f"{state.n_stale} processes died without taking their lock files away; the next server clears up."
+        told = f"{_processes(state.n_stale)} died and left lock files; the next server clears up."
         yield note("engine", told)
+
+
+def _processes(n: int) -> str:
+    return f"{n} process{'' if n == 1 else 'es'}"
 
 
 def contents(mm: ModelManager, *, online: bool, deep: bool) -> Iterator[Finding]:

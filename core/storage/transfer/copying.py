@@ -139,7 +139,10 @@ def _finished(source: Source, target: Target) -> Contents:
         Conflict: It is not.
     """
     if target.is_finished(source.identity):
-        return source.contents()
+        contents = source.contents()
+        if not source.is_resumable and contents.differences(target.contents()):
+            raise Conflict(f"{target.address} was copied before, and {source.address} has changed since.")
+        return contents
     with ThreadPoolExecutor(1) as pool:  # both at once: nobody can write meanwhile
         there = pool.submit(target.contents)
         contents = source.contents()

@@ -147,10 +147,11 @@ class Target:
         Raises:
             DatabaseUnavailable: A row refers to one that is not there.
         """
-        for name, statement in sorted(self._state().items()):
-            if name.startswith("reference "):
-                self._make(name, statement)
+        # All at once: with some of them there, a row that is brought over again would take others with it.
+        references = [made for name, made in sorted(self._state().items()) if name.startswith("reference ")]
         with self._transaction() as connection:
+            for made in references:
+                connection.exec_driver_sql(made.replace("%", "%%"))
             if self.is_sqlite:
                 lost = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
                 if lost is not None:

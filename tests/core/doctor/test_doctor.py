@@ -164,8 +164,8 @@ def test_locks_copies_and_little_room_are_told(
         _, found = run(DATABASE_URL=sqlite_url)
 
     told = [each.found for each in found]
-    assert any(f"Runs are executed by process {os.getpid()}" in each and "1 processes work" in each for each in told)
-    assert any("1 processes died" in each for each in told)
+    assert any(f"Runs are executed by process {os.getpid()}" in each and "1 process with" in each for each in told)
+    assert any("1 process died" in each for each in told)
     assert any("300 MB are free" in each for each in told)
     assert any("A copy was begun" in each for each in told)
     assert main(["db", "copy", "--abandon"]) == 0
