@@ -104,7 +104,8 @@ class Access:
                     mm.audit.refused(actor_of(key, scope), *_deed(scope["method"], scope["path"]))
                 raise Forbidden(f"The key {key.name!r} lacks the scope {needed}; it has {', '.join(key.scopes)}.")
             return key
-        if not self._is_local or mm.settings.require_key or mm.people.have_passwords() or not _came_by_loopback(scope):
+        is_open = self._is_local and not mm.settings.require_key and _came_by_loopback(scope)
+        if not is_open or await mm.people.ahave_passwords():
             problem = "This is no key of this server." if text else "A key of this server is needed."
             raise AuthenticationError(problem, hint=_HOW)
         if problem := _not_from_here(scope):

@@ -1,5 +1,6 @@
 """People: made, changed, disabled, logged in; and who an identity provider's accounts are here."""
 
+import asyncio
 import re
 import secrets
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 from core import acting, clock
 from core.domain.people.actor import ROLES, SYSTEM, Role
 from core.domain.people.person import TEAM, Person
-from core.errors import AuthenticationError, Conflict, InvalidRequest, NotFound
+from core.errors import AuthenticationError, Conflict, DatabaseUnavailable, InvalidRequest, NotFound
 from core.formats.text import is_storable
 from core.people import passwords
 from core.people.roles import RoleRules, name_of, role_of, verified_address
@@ -152,15 +153,27 @@ class PeopleService:
         """True if anybody logs in with a password of their own: then whoever looks at pages has to say who they are."""
         return any(each.password is not None for each in self._people().values())
 
+    async def ahave_passwords(self) -> bool:
+        """`have_passwords` that never holds up the caller's event loop."""
+        return self.have_passwords() if self._is_fresh() else await asyncio.to_thread(self.have_passwords)
+
     def refresh(self) -> None:
         """Read what other processes have changed."""
         found = {person.id: person for person in self._store.all()}
         with self._lock:
             self._known = found, time.monotonic()
 
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._known[1] <= FRESH_S
+
     def _people(self) -> dict[str, Person]:
-        if time.monotonic() - self._known[1] > FRESH_S:
-            self.refresh()
+        """All by their ids; where the database cannot be read, as they were: nothing can have changed them since."""
+        if not self._is_fresh():
+            try:
+                self.refresh()
+            except DatabaseUnavailable:
+                if self._known[1] == float("-inf"):
+                    raise
         return self._known[0]
 
     # Logged in

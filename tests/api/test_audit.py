@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from api.rest.app import make_app
+from core import Origin
 from core.domain.people.entry import Wanted
 from core.storage.evaluation.runs import RunStore
 from tests.builders import Running, running_gateway
@@ -65,7 +66,8 @@ ON_RECORD = {
 # round of retention, which its rules begin by themselves.
 READS = {
     ("post", "/cost/estimate"), ("post", "/evaluations/estimate"), ("post", "/datasets/preview"),
-    ("post", "/evaluations/{run_id}/judge"), ("post", "/retention/run"),
+    ("post", "/evaluations/{run_id}/judge"), ("post", "/retention/run"), ("post", "/alert-rules/{name}/test"),
+    ("post", "/vendors/{name}/test"),
 }  # fmt: skip
 PAIR = {"name": "e", "variant_a": "sim-fast", "variant_b": "sim-careful"}
 
@@ -104,12 +106,14 @@ def test_every_route_that_writes_leaves_an_entry_of_who_asked(running: Running):
     _, secret = running.mm.keys.create("walker", scopes=("admin",))
     with httpx2.Client(base_url=running.address, headers={"authorization": f"Bearer {secret}"}, timeout=30) as client:
         walk = Walk(client, running)
-        for part in (_money, _library, _experiments, _evaluations, _runs):
+        for part in (_money, _operating, _library, _experiments, _evaluations, _runs):
             part(walk)
 
     paths = make_app(lambda: running.mm).openapi()["paths"]
     writes = {(method, path) for path, methods in paths.items() for method in methods if method != "get"}
     assert walk.silent == []
+    text = b"".join(running.mm.audit.export(Wanted(), "jsonl")).decode()
+    assert secret not in text and "k-0123456789" not in text and "k-fedcba987" not in text
     assert writes - walk.asked - ON_RECORD - READS == set()
 
 
@@ -126,6 +130,20 @@ def _money(walk: Walk) -> None:
     key = walk("post", "/keys", {"name": "k"})["key"]["id"]
     walk("patch", "/keys/{key_id}", {"rpm": 5}, key_id=key)
     walk("delete", "/keys/{key_id}", key_id=key)
+
+
+def _operating(walk: Walk) -> None:
+    rule = {"kind": "error_rate", "above": "5%", "over": "15m", "for": "5m"}
+    walk("put", "/alert-rules/{name}", rule, name="errors")
+    walk("post", "/alert-silences", {"name": "errors", "for": "2h"})
+    walk("delete", "/alert-silences/{name}", name="errors")
+    walk("delete", "/alert-rules/{name}", name="errors")
+    walk("post", "/vendors", {"name": "eu", "kind": "openai", "key": "k-0123456789abcdef", "test": False})
+    walk("patch", "/vendors/{name}", {"weight": 2}, name="eu")
+    walk("post", "/vendors/{name}/rotate", {"key": "k-fedcba9876543210", "test": False}, name="eu")
+    walk("delete", "/vendors/{name}", name="eu")
+    walk.mm.generate("Hello", model="sim-fast", origin=Origin(user_id="u-1"))
+    walk("delete", "/users/{user}/data", user="u-1")
 
 
 def _library(walk: Walk) -> None:

@@ -1,6 +1,7 @@
 """People: roles, passwords, the last admin, accounts of an identity provider, and keys that stop with their owner."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,3 +152,14 @@ def test_an_account_is_met_once_and_its_role_follows_its_groups(open_manager: Op
     mm.people.disable(ann.id)
     assert mm.people.of_account(account) is None
     assert len(mm.people.all()) == 1 and isinstance(mm.people, PeopleService) and "people" in metadata.tables
+
+
+def test_who_is_known_stays_so_while_the_database_cannot_be_read(
+    open_manager: Open, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    mm = open_manager(sqlite_url, takes_up=False)
+    anna = mm.people.add("Anna", PASSWORD, role="admin")
+    monkeypatch.setattr("core.people.service.FRESH_S", -1.0)
+    Path(sqlite_url.removeprefix("sqlite:///")).unlink()
+
+    assert mm.people.of_id(anna.id) == anna and mm.people.have_passwords()
