@@ -152,11 +152,9 @@ def measured(args: argparse.Namespace, address: str, vendor: Asked) -> None:
     if args.kill:
         print(f"killed after {took:.0f} s; sums {'equal' if figures(address) == before else 'DIFFER'}", flush=True)
         print(checked(address))
-        with served(address, vendor) as asked:
-            post(asked, "/api/retention/run")
-            wait_until(lambda: state(asked)["running"], 30, "no round began")
-            while state(asked)["running"]:
-                time.sleep(5)
+        with temporary_folder() as folder:
+            environ = servers.clean_environ() | {"DATABASE_URL": address, "AIMM_KEEP_CALLS": f"{KEPT_DAYS}d"}
+            print(servers.aimm(folder, environ, "retention", "run").strip())
     print_table(f"{RATE:.0f} requests a second, milliseconds", ("", "requests", "p50", "p95", "p99", "failed"), rows)
     print(f"sums, budgets and experiments: {'equal' if figures(address) == before else 'DIFFER'}")
     print(f"database: {n_bytes / 1e6:,.0f} MB before, {size(address) / 1e6:,.0f} MB after")
