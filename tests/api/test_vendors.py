@@ -68,3 +68,27 @@ def test_what_cannot_be_is_refused_without_its_key(own: Running, path: str, body
     heard = own.post(path, body)
 
     assert heard.status == status and b"sk-secret" not in heard.body
+
+
+def test_what_goes_on_from_a_stored_response_goes_to_the_deployment_that_has_it(own: Running):
+    fakes = {name: FakeVendor(key=KEYS[0]) for name in ("r-eu", "r-us")}
+    for name, fake in fakes.items():
+        values = {"url": fake.url, "is_private": True, "models": {"gpt-4.1": "there"}}
+        own.mm.deployments.add(name, "azure", KEYS[0], **values)
+    asked = dict.fromkeys(fakes, 0)
+    for at in range(6):
+        first = own.post("/v1/responses", {"model": "gpt-4.1", "input": f"Hello {at}", "store": True})
+        by = own.row().deployment
+        assert first.status == 200
+        body = {"model": "gpt-4.1", "input": "More", "previous_response_id": first.json["id"]}
+        for fake in fakes.values():
+            fake.stored = {first.json["id"]} if by and fake is fakes[by] else set()
+        own.vendor.stored = {first.json["id"]} if not by else set()
+        again = own.post("/v1/responses", body)
+
+        assert (again.status, own.row().deployment) == (200, by), again.body
+        asked |= {by: asked[by] + 1} if by else {}
+    for name, fake in fakes.items():
+        own.mm.deployments.remove(name)
+        fake.close()
+    assert sum(asked.values()) >= 1
