@@ -19,6 +19,7 @@ from core.calls.methods import CallMethods
 from core.calls.origin import Origin
 from core.comparison.service import ComparisonService
 from core.config import Settings
+from core.configuration.alerts import Alerts
 from core.configuration.experiments import Experiments as ConfiguredExperiments
 from core.configuration.people import Users
 from core.configuration.sections import Aliases, Budgets, Keys, Prices, Retention
@@ -103,8 +104,8 @@ class ModelManager(CallMethods):
         self._open_models()
         self._open_calls()
         self._open_features()
-        self._open_configuration()
         self._open_rules()
+        self._open_configuration()
         self._open_telemetry(is_asked=takes_up)
         self._jobs = self._begin_jobs(takes_up=takes_up, serves=loop is not None)
         if takes_up:
@@ -254,6 +255,7 @@ class ModelManager(CallMethods):
                 Aliases(self.aliases),
                 Prices(self.prices),
                 Retention(self.retention, self.keys),
+                Alerts(self.alert_rules),
                 ConfiguredExperiments(self.experiments.designs, self._resolved_variant),
             ),
         )

@@ -339,3 +339,18 @@ def test_pagerduty_refusing_says_why_and_never_shows_the_key(
     long = {"event": "rule.firing", "text": "x" * 5000, "at": NOW.isoformat(), "incident": {"key": "k" * 900}}
     [event] = events(wrong, long)
     assert len(event["dedup_key"]) <= 255 and len(event["payload"]["summary"]) <= 1024
+
+
+def test_rules_stand_in_a_file_of_configuration_too(open_manager: Open, sqlite_url: str):
+    mm = open_manager(sqlite_url, takes_up=False)
+    text = "alerts:\n  errors: {kind: error_rate, above: 5%, channels: [webhook]}\n  r: {kind: rollback, on: false}\n"
+    document = mm.configuration.read(text)
+
+    assert len(list(mm.configuration.apply(document, "f.yaml"))) == 2
+    assert not mm.configuration.differences(document, "f.yaml")
+    exported = mm.configuration.read(mm.configuration.export())
+    assert not mm.configuration.differences({"alerts": exported["alerts"]}, "f.yaml")
+    [change] = mm.configuration.differences(mm.configuration.read(text.replace(", channels: [webhook]", "")), "f.yaml")
+    assert "channels" in change.text
+    with pytest.raises(InvalidRequest, match=r"line 2.*abov"):
+        mm.configuration.differences(mm.configuration.read(text.replace("above", "abov")), "f.yaml")
