@@ -71,7 +71,8 @@ class DeploymentService:
             if versions != self._seen:
                 self._load()
                 self._seen = versions
-        self._loop.run(self._registry.deployments.close_retired())
+        if self._registry.deployments.retired:
+            self._loop.run(self._registry.deployments.close_retired())
 
     def _load(self) -> None:
         usable, problems = [], {}

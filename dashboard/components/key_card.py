@@ -24,7 +24,8 @@ def show() -> None:
 def form() -> None:
     st.caption(
         "Paste a Gemini key from [Google AI Studio](https://aistudio.google.com/apikey). If it works, it is used,"
-        " and stays in memory: it is never stored or logged. To keep it, set GEMINI_API_KEY in a .env file."
+        " and stays in memory: it is never stored or logged. To keep it, add it on the Settings page, encrypted, or set"
+        " GEMINI_API_KEY in a .env file."
     )
     with st.form("key_form", border=False):
         key = st.text_input("Gemini API key", type="password", key="key_field", autocomplete="off")

@@ -25,6 +25,7 @@ class Deployments:
 
     given: Those of the environment, and of keys of this process, by vendor or server.
     pools: Vendor -> its deployments.
+    retired: Those that are gone, and when nothing can be under way there any more.
     rests_until: See RestsUntil.
     """
 
@@ -37,7 +38,7 @@ class Deployments:
         self._grace_s = settings.call_timeout_s + GRACE_S
         self.given: dict[str, Deployed] = {}
         self._set: dict[str, Deployed] = {}  # by people; one of a vendor's own name stands in the environment's place
-        self._retired: list[tuple[float, Deployed]] = []
+        self.retired: list[tuple[float, Deployed]] = []
         for name in VENDORS:
             if key := settings.keys.get(name):
                 self.given[name] = self.of_vendor(name, key)
@@ -98,20 +99,20 @@ class Deployments:
             found[told.name] = before if before is not None and same else self.of(told, secret)
         now = time.monotonic()
         kept = set(map(id, found.values()))
-        self._retired += [(now + self._grace_s, each) for each in self._set.values() if id(each) not in kept]
+        self.retired += [(now + self._grace_s, each) for each in self._set.values() if id(each) not in kept]
         self._set = found
         self._gather()
 
     async def close_retired(self) -> None:
         """Close the connections of deployments that are gone, once no call can be under way there."""
         now = time.monotonic()
-        gone = [each for at, each in self._retired if at <= now]
-        self._retired = [(at, each) for at, each in self._retired if at > now]
+        gone = [each for at, each in self.retired if at <= now]
+        self.retired = [(at, each) for at, each in self.retired if at > now]
         for each in gone:
             await each.provider.close()
 
     async def close(self) -> None:
-        for each in (*self.given.values(), *self._set.values(), *(each for _, each in self._retired)):
+        for each in (*self.given.values(), *self._set.values(), *(each for _, each in self.retired)):
             if each.listing is not None:
                 each.listing.cancel()
             await each.provider.close()
