@@ -207,7 +207,8 @@ def test_every_route_of_the_api_is_read_call_or_admin_as_its_method_says(keyless
 
     for path, methods in make_app(lambda: keyless).openapi()["paths"].items():
         for method in map(str.upper, methods):
-            asks = path.rsplit("/", 1)[1] in asking or path.startswith(
+            is_tried = path.startswith(("/alert-rules/", "/vendors/"))  # by whoever may change it
+            asks = (path.rsplit("/", 1)[1] in asking and not is_tried) or path.startswith(
                 ("/comparisons/{comparison_id}/", "/runs/{run_id}/", "/evaluations/{run_id}/")
             )
             is_read = method == "GET" and not path.startswith("/audit")  # it names people
