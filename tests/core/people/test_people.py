@@ -14,6 +14,8 @@ from core.people.roles import RoleRules, groups_of, role_of
 from core.people.service import PeopleService
 from core.storage.columns import metadata
 from tests.conftest import Open
+from tests.fakes import gemini as wire
+from tests.fakes.gemini import FakeGemini
 
 PASSWORD, OTHER = "correct horse battery", "staple wrong giraffe"
 
@@ -83,19 +85,27 @@ def test_a_viewer_may_not_ask_models_nor_make_people(mm: ModelManager):
     ]
 
 
-def test_a_team_has_a_budget_of_what_its_keys_and_people_spend(mm: ModelManager):
+def test_a_team_has_a_budget_of_what_its_keys_and_people_spend(with_gemini: ModelManager, gemini: FakeGemini):
+    mm = with_gemini
     red, _ = mm.keys.create("red", team="red")
     blue, _ = mm.keys.create("blue", team="blue")
     with pytest.raises(InvalidRequest, match="the teams are blue, red"):
         mm.budgets.create("t", "5", scope="team:green")
     budget = mm.budgets.create("t", "5", scope="team:red", action="stop").budget
-    mm.generate("Hello", model="sim-fast", origin=Origin(source="api", key=red))
-    mm.generate("Hello", model="sim-fast", origin=Origin(source="api", key=blue))
+    gemini.next(*(wire.answer(prompt=1000, candidates=100) for _ in range(3)))
+    mm.generate("Hello", model="gemini-2.5-flash", origin=Origin(source="api", key=red))
+    mm.generate("Hello", model="gemini-2.5-flash", origin=Origin(source="api", key=blue))
     with acting_as(Actor(name="Rob", role="editor", team="red")):
-        mm.generate("Hello", model="sim-fast")
+        mm.generate("Hello", model="gemini-2.5-flash")
 
-    assert [g.team for g in mm.log.latest()] == ["red", "blue", "red"]
-    assert budget.scope == "team:red" and mm.budgets.status(budget.id).spent_usd == Decimal(0)
+    calls = mm.log.latest()
+    assert [g.team for g in calls] == ["red", "blue", "red"]
+    spent = sum((g.cost_usd or Decimal(0) for g in calls if g.team == "red"), Decimal(0))
+    assert spent > 0 and mm.budgets.status(budget.id).spent_usd == spent
+    by_team = mm.spend.by("team", mm.monitoring.window(days=2))
+    assert {row.value: row.cost_usd for row in by_team} == {"red": spent, "blue": spent / 2}
+    later = mm.budgets.create("from now", "5", scope="team:blue").budget  # counts what its period has cost so far
+    assert mm.budgets.status(later.id).spent_usd == spent / 2
     assert mm.monitoring.differences() == [] and mm.budgets.differences() == []
 
 
