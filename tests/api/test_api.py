@@ -570,3 +570,25 @@ def test_a_design_that_cannot_be_is_refused_with_its_reason(client: Client, fiel
     status, answer = client.post("/api/experiment", body)
     assert status in (400, 422)
     assert answer["error"]
+
+
+def test_retention_is_ruled_shown_and_a_user_forgotten(client: Client):
+    rule = {"scope": "tag:eu", "texts": "7d", "calls": "forever"}
+    assert client.post("/api/retention/rules", rule)[0] == 201
+    assert client.post("/api/retention/rules", rule | {"texts": "7"})[0] == 422
+    status, body = client.get("/api/retention")
+    assert status == 200 and body["rules"] == [
+        {"scope": "all", "texts": None, "calls": None, "fixed": False},
+        {"scope": "tag:eu", "texts": "7d", "calls": "forever", "fixed": False},
+    ]
+    due = client.get("/api/retention/due")[1]["due"]
+    assert [(each["scope"], each["part"], each["requests"]) for each in due] == [("tag:eu", "texts", 0)]
+    assert client.send("DELETE", "/api/retention/rules/tag:eu") == (200, {"status": "success", "dropped": True})
+    assert client.post("/api/retention/run")[0] == 202
+
+    asked = {"model": "sim-fast", "user": "ada", "messages": [{"role": "user", "content": "My name is Ada."}]}
+    assert client.post("/v1/chat/completions", asked)[0] == 200
+    forgotten = client.send("DELETE", "/api/users/ada/data")[1]
+    assert forgotten["requests"] == 1 and forgotten["alias"].startswith("forgotten-")
+    assert client.get("/api/logs?user=ada")[1]["logs"] == []
+    assert client.send("DELETE", "/api/users/ada/data")[1] == {"status": "success", "alias": None, "requests": 0}
