@@ -53,7 +53,7 @@ def channels() -> None:
     config: dict[str, Any] = {
         name: st.column_config.DatetimeColumn(name.capitalize(), format="YYYY-MM-DD HH:mm") for name in TIMES
     }
-    config |= {name: st.column_config.TextColumn(width=width) for name, width in (("problem", 180), ("text", 420))}
+    config |= {name: st.column_config.TextColumn(width=width) for name, width in (("problem", 170), ("text", 400))}
     if not outbox.empty:
         with st.expander("Messages", icon=":material/outbox:", expanded=bool(outbox["problem"].any())):
             tables.show(outbox, column_config=config)
