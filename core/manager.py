@@ -24,6 +24,7 @@ from core.configuration.experiments import Experiments as ConfiguredExperiments
 from core.configuration.people import Users
 from core.configuration.sections import Aliases, Budgets, Keys, Prices, Retention
 from core.configuration.service import ConfigurationService
+from core.configuration.vendors import Vendors
 from core.costs.repricing import RepriceService
 from core.costs.service import PriceService
 from core.datasets.service import DatasetService
@@ -249,6 +250,7 @@ class ModelManager(CallMethods):
         self.configuration = ConfigurationService(
             *self._db,
             (
+                Vendors(self.deployments),
                 Users(self.people),
                 Keys(self.keys),
                 Budgets(self.budgets, self.keys, self.settings.time_zone),

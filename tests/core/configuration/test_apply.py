@@ -3,14 +3,16 @@
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from core import AimmError, Conflict, InvalidRequest, ModelManager
 from core.cli.__main__ import main
 from core.configuration.service import Applied, Difference
+from tests.conftest import Open
 
 FILE = """
 users:
-  Anna: {role: editor, team: search}
+  Anna: {role: admin, team: search}
   Vera:
 keys:
   - {name: ci, scopes: [call], models: [sim-*], tags: team-a, rpm: 60, owner: Anna, team: search}
@@ -26,6 +28,10 @@ prices:
 retention:
   all: {texts: 30d, calls: 400d}
   key:ci: {texts: 7d}
+vendors:
+  azure-eu: {kind: azure, url: https://my.openai.azure.com, models: {gpt-4o: prod-4o}, key_env: AZURE_KEY, priority: 2}
+alerts:
+  failures: {kind: error_rate, above: 5%, over: 15m}
 experiments:
   cheaper:
     variants: [sim-fast, {model: sim-careful, weight: 3, name: careful}]
@@ -41,12 +47,19 @@ def differences(mm: ModelManager, text: str, source: str = "config.yaml") -> lis
     return mm.configuration.differences(mm.configuration.read(text), source)
 
 
+@pytest.fixture
+def mm(open_manager: Open, database_url: str, monkeypatch: pytest.MonkeyPatch) -> ModelManager:
+    """With a key to encrypt vendors' keys with, and the one of the file's deployment."""
+    monkeypatch.setenv("AZURE_KEY", "azure-0123456789abcdef")
+    return open_manager(database_url, encryption_keys=(Fernet.generate_key().decode(),))
+
+
 def test_a_file_is_brought_about_once_and_written_again_as_it_is(mm: ModelManager):
     planned = differences(mm, FILE)
     done = apply(mm, FILE)
 
     assert [each.difference for each in done] == planned
-    assert {each.kind for each in planned} == {"add"} and len(planned) == 11
+    assert {each.kind for each in planned} == {"add"} and len(planned) == 13
     [secret] = [each.told for each in done if each.difference.name == "ci" and each.told]
     assert mm.keys.find(secret).models == ("sim-*",)
     assert {each.budget.scope for each in mm.budgets.statuses()} == {"tag:team-a", f"key:{mm.keys.find(secret).id}"}
@@ -54,12 +67,13 @@ def test_a_file_is_brought_about_once_and_written_again_as_it_is(mm: ModelManage
     assert apply(mm, FILE) == differences(mm, FILE) == []
 
     assert {(each.name, each.role, each.team) for each in mm.people.all()} == {
-        ("Anna", "editor", "search"), ("Vera", "viewer", "")
+        ("Anna", "admin", "search"), ("Vera", "viewer", "")
     }  # fmt: skip
     assert mm.keys.named("ci").owner_name == "Anna"
     written = mm.configuration.export()
     assert apply(mm, written) == []
-    assert secret not in written
+    assert secret not in written and "azure-0123456789abcdef" not in written
+    assert mm.deployments.get("azure-eu").deployment.hint == "…cdef"
     mm.keys.change(mm.keys.named("ci").id, rpm=5)
     assert [each.text for each in differences(mm, FILE)] == ["~ keys ci  rpm: 5 → 60"]
 
@@ -80,12 +94,12 @@ def test_what_a_file_loses_is_taken_away_and_what_others_made_is_not(mm: ModelMa
 
     [kept] = differences(mm, f"{less}\n".replace("budgets:", "budgets:\n  by hand: {limit_usd: 5}"))
     assert (kept.kind, kept.name) == ("keep", "by hand")
-    apply(mm, FILE.replace("  Vera:\n", "").replace("Anna: {role: editor, team: search}", "Anna: {role: viewer}"))
+    apply(mm, FILE.replace("  Vera:\n", "").replace("Anna: {role: admin, team: search}", "Anna: {role: admin}"))
     assert {(each.name, each.role, each.is_active) for each in mm.people.all()} == {
-        ("Anna", "viewer", True), ("Vera", "viewer", False)
+        ("Anna", "admin", True), ("Vera", "viewer", False)
     }  # fmt: skip
     apply(mm, FILE)
-    apply(mm, "")
+    apply(mm, "users: {Anna: {role: admin}}")
     assert {each.budget.name for each in mm.budgets.statuses()} == {"by hand", "other"}
     assert mm.configuration.managed("budgets") == {"other": "other.yaml"}
     assert [each.status for each in mm.experiments.all()] == ["stopped"]
@@ -107,6 +121,12 @@ def test_an_experiment_that_runs_is_not_changed(mm: ModelManager):
         ("keys: [{name: x, expires_at: tomorrow}]", "keys x: .*tomorrow"),
         ("keys: [{name: a}, {name: a}]", "keys 'a' is there twice"),
         ("keys: [{scopes: [call]}]", "one of keys has no name"),
+        ("vendors: {a: {kind: azur, url: https://x.example}}", "vendors a: kind == 'azur'"),
+        (
+            "vendors: {a: {kind: azure, url: https://x.example, key: abc}}",
+            "there is no field 'key'; did you mean key_env?",
+        ),
+        ("alerts: {r: {kind: error_rate, abov: 5%}}", "alerts r: .*abov"),
         ("keys: all", "keys holds a list of things"),
         ("budgets: {x: {limit_usd: much}}", "budgets x: limit_usd must be an amount"),
         ("budgets: {x: {period: day}}", "budgets x: a budget needs limit_usd"),
