@@ -82,7 +82,7 @@ _STORIES = (
     _Story(SUITE, 19.3, ((1, _BALANCED, 5),), MAIN),
     _Story(SUITE, 15.0, ((1, _BALANCED, 6),), MAIN),
     _Story("A/A: the same prompt twice", 12.4, ((1, _BALANCED, 1), (1, _BALANCED, 2))),
-    _Story("Rules in the prompt", 9.2, ((1, _BALANCED, 1), (2, _BALANCED, 1))),
+    _Story("Triage with rules in the prompt", 9.2, ((1, _BALANCED, 1), (2, _BALANCED, 1))),
     _Story(SUITE, 8.1, ((2, _BALANCED, 1),), MAIN, is_blessed=True),
     _Story(SUITE, 5.0, ((2, _BALANCED, 7),), MAIN),
     _Story("Cheaper model for triage", 2.3, ((2, _BALANCED, 1), (2, _FAST, 1))),

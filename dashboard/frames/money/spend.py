@@ -19,7 +19,7 @@ from dashboard.charts.spend import STEPS
 from dashboard.frames.monitoring import Range, kept
 from dashboard.process import manager, zone
 
-SHOWN_PARTS = 3
+SHOWN_PARTS = 5
 LIKE_DAYS, FEW_DAYS = 28, 3  # before yesterday, and how many of them say what is usual
 
 
