@@ -1,9 +1,11 @@
 """All that `aimm doctor` looks at, one after the other; each also where another is wrong."""
 
 import logging
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from core import ModelManager, clock
@@ -39,14 +41,19 @@ def examined(*, online: bool, deep: bool, port: int) -> list[Finding]:
     found.append(machine.port(port))
     found += database(state)
     is_usable = state.is_there and state.version == HEAD and not any(each.level == "fault" for each in database(state))
-    if settings is None or not is_usable:
-        return [*found, note("contents", "Keys, prices and sums were not looked at.", "Mend the database first.")]
+    if settings is None:
+        return [*found, note("contents", "Keys, prices and sums were not looked at.", "Mend the settings first.")]
     try:
-        with ModelManager.open(settings, source="cli", takes_up=False) as mm:
-            found += contents(mm, online=online, deep=deep)
+        if is_usable:
+            with ModelManager.open(settings, source="cli", takes_up=False) as mm:
+                return [*found, *contents(mm, online=online, deep=deep)]
+        found.append(note("contents", "Prices and sums were not looked at, as there is no database to look at."))
+        with tempfile.TemporaryDirectory(prefix="aimm-") as folder:
+            passing = replace(settings, database_url=f"sqlite:///{folder}/aimm.db")
+            with ModelManager.open(passing, source="cli", takes_up=False) as mm:
+                return [*found, *_vendors(mm, online=online)]
     except AimmError as error:
-        found.append(fault("contents", error.message, error.hint))
-    return found
+        return [*found, fault("contents", error.message, error.hint)]
 
 
 def _settings() -> tuple[Settings | None, list[Finding]]:
@@ -80,6 +87,7 @@ def _heard() -> Iterator[list[str]]:
 
 def _places(state: Inspection, settings: Settings | None, *, online: bool) -> Iterator[Finding]:
     where = Path.cwd() if state.file is None else state.file.parent
+    there = next(folder for folder in (where, *where.parents) if folder.exists())
     yield from machine.folder(where, state.n_bytes if state.file else 0)
     if state.file is not None and state.is_there:
         yield from machine.private(state.file, "records")
@@ -87,7 +95,7 @@ def _places(state: Inspection, settings: Settings | None, *, online: bool) -> It
     if settings is not None and online:
         urls = {name: settings.addresses.get(name, spec.url) for name, spec in VENDORS.items() if not spec.is_local}
         addresses = {name: url for name, url in urls.items() if name in settings.keys}
-    yield from machine.clock(where, addresses, settings.proxies if settings else {})
+    yield from machine.clock(there, addresses, settings.proxies if settings else {})
 
 
 def database(state: Inspection) -> Iterator[Finding]:

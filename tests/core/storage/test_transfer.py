@@ -42,6 +42,17 @@ def everything(url: str) -> dict[str, list[Any]]:
     return found
 
 
+def declared(url: str) -> list[Any]:
+    """The indexes and references of a PostgreSQL database."""
+    engine = create_engine(to_url(url))
+    with engine.connect() as connection:
+        indexes = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'copy_state'"
+        references = "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f'"
+        found = [sorted(map(repr, connection.execute(text(each)).all())) for each in (indexes, references)]
+    engine.dispose()
+    return found[0] + found[1]
+
+
 def path_of(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
@@ -409,13 +420,14 @@ def test_a_row_that_comes_again_while_it_is_copied_is_there_once(
 
 
 def test_a_copy_of_a_server_is_equal_too(filled_url: str, postgres_url: str, tmp_path: Path):
-    url = postgres_url
+    before = declared(postgres_url)
     Transfers(filled_url, quiet).copy(postgres_url, waits=False)
+    assert declared(postgres_url) == before and len(before) > 80
 
-    report = Transfers(url, quiet).copy(f"sqlite:///{tmp_path}/back.db", waits=False)
+    report = Transfers(postgres_url, quiet).copy(f"sqlite:///{tmp_path}/back.db", waits=False)
 
     assert report is not None and report.contents.rows["generations"] == 40
-    assert everything(f"sqlite:///{tmp_path}/back.db") == everything(url)
+    assert everything(f"sqlite:///{tmp_path}/back.db") == everything(postgres_url)
     with closing(Database(f"sqlite:///{tmp_path}/back.db")) as database:
         assert database.value(text("SELECT count(*) FROM sqlite_master WHERE name LIKE 'ix_%'")) > 40
 
