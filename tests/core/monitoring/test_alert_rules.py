@@ -9,9 +9,11 @@ from uuid import uuid4
 
 import pytest
 
-from core import InvalidRequest, ModelManager, NotFound, ProviderUnavailable, clock, testing
+from core import Forbidden, InvalidRequest, ModelManager, NotFound, ProviderUnavailable, clock, testing
+from core.acting import acting_as
 from core.calls.origin import Origin
 from core.domain.alert import AlertRule, RuleState
+from core.domain.people.actor import Actor
 from core.formats import yaml_text
 from core.monitoring.alerts.delivery import events
 from core.monitoring.alerts.readings import Gated, Sources, Verdict
@@ -235,7 +237,10 @@ def test_what_was_silenced_is_told_at_the_end_if_it_still_fires(
     assert [alert.state for alert in mm.alerts.evaluate()] == ["firing"]
     mm.alerts.outbox.deliver()
     assert sorted(each["event"] for each in receiver.events["/hook"]) == ["budget.firing", "rule.firing"]
-    assert mm.alert_rules.silence("a", timedelta(hours=1)).author.startswith("python:")
+    with acting_as(Actor(name="Ada", role="editor", door="api")):
+        assert mm.alert_rules.silence("a", timedelta(hours=1)).author == "Ada"
+        with pytest.raises(Forbidden):
+            mm.alert_rules.remove("a")
     calls(mm, 5, tags=("a",))
     assert [look(mm, set_clock) for _ in range(7)] == [0] * 7
     assert states(mm)["a", ""].state == "resolved"
