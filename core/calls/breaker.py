@@ -212,8 +212,8 @@ class Breakers:
 
     def _merged(self, stored: Opening, mine: Opening | None) -> Opening:
         """An opening as it is known here: who found it tries first when it ends; others hear what comes of it."""
-        if mine is not None and (mine.n_openings, mine.reason) == (stored.n_openings, stored.reason):
-            return max(stored, mine)
+        if mine is not None and mine.open_until >= stored.open_until:
+            return mine
         later_us = round(OTHERS_WAIT_S * random.uniform(1, 2) * 1e6)
         return stored._replace(
             open_until=stored.open_until + later_us, asks_at=stored.asks_at and stored.asks_at + later_us
