@@ -32,7 +32,7 @@ from core.storage.engine.presence import Presence
 from core.storage.engine.writer import Writer
 from core.storage.retention import others, sweeping
 from core.storage.retention.others import OtherTexts
-from core.storage.retention.store import RetentionStore, can_shrink, give_back, look_at_all, write_anew
+from core.storage.retention.store import RetentionStore, can_shrink, checkpoint, give_back, look_at_all, write_anew
 
 logger = logging.getLogger(__name__)
 
@@ -266,6 +266,8 @@ class RetentionService:
                 took.append((time.thread_time() - cpu, time.perf_counter() - wall))
 
         found = self._write(measured)
+        if self._database.is_sqlite:
+            checkpoint(self._database)
         cpu_s, wall_s = took[-1]  # on a busy machine a step holds the lock for longer than it works
         self._ends.wait(PAUSE * wall_s)
         return found, cpu_s

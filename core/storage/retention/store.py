@@ -153,3 +153,10 @@ def write_anew(database: Database) -> None:
 def can_shrink(database: Database) -> bool:
     """SQLite: Whether free pages can be given back to the disk."""
     return database.value(text("PRAGMA auto_vacuum")) == 2
+
+
+def checkpoint(database: Database) -> None:
+    """SQLite: Bring what was written into the file, which nobody waits for; else a call's commit would do it."""
+    with database.read() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

@@ -85,7 +85,8 @@ def _due() -> None:
     for each in found:
         what = "texts of calls" if each.part == "texts" else "calls"
         oldest = "" if each.oldest is None else f"; the oldest is of {formatting.when(each.oldest)}"
-        st.write(formatting.plain(f"{each.scope}: {each.n:,} {what} before {formatting.when(each.before)}{oldest}"))
+        name = "All calls" if each.scope == "all" else each.scope
+        st.write(formatting.plain(f"{name}: {each.n:,} {what} before {formatting.when(each.before)}{oldest}"))
 
 
 def _form() -> None:
