@@ -190,8 +190,22 @@ class OpenAIProvider(Carried):
             await self._http.whole("DELETE", f"/responses/{quote(response_id, safe='')}", b"", LIST_TIMEOUT_S)
 
     async def check(self) -> KeyCheck:
-        """Try the address and the key: read the model list."""
+        """Try the address and the key: read the model list, or where there is none, be refused for an empty request."""
+        try:
+            await self._http.get("/models", LIST_TIMEOUT_S)
+        except ModelNotFound:
+            return await checked(self._http.label, self._refused)
+        except AimmError:
+            pass  # which is judged below
         return await checked(self._http.label, self.models)
+
+    async def _refused(self) -> list[Model]:
+        """One model, if an empty request is refused for what it lacks, not for its key. Raises: AimmError"""
+        try:
+            await self._http.post("/chat/completions", {}, LIST_TIMEOUT_S)
+        except InvalidRequest:
+            return [self.guess("any")]
+        return []
 
     def guess(self, name: str) -> Model:
         """A model with what its family accepts: the list does not say."""

@@ -177,3 +177,17 @@ def test_a_key_is_read_as_it_was_pasted(text: str):
 def test_what_is_no_key_is_refused(kind: str, text: str):
     with pytest.raises(InvalidRequest):
         deployment_fields.cleaned(kind, text)
+
+
+def test_where_no_models_are_listed_an_empty_request_tells_whether_the_key_is_known(
+    mm: ModelManager, vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
+):
+    from tests.fakes.vendors import failure
+
+    values: dict[str, Any] = {"url": f"{vendor.url}/nothing", "is_private": True}
+    handler = vendor._server.RequestHandlerClass
+    monkeypatch.setattr(handler, "do_GET", lambda self: self._json(404, {"error": {"message": "no such path"}}, {}))
+    vendor.next(failure(400, "model is missing"))
+
+    assert mm.deployments.test_new("aws", "bedrock", KEY, **values).works
+    assert mm.deployments.test_new("aws", "bedrock", "another-key-0123", **values).status == "wrong_key"
