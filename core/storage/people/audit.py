@@ -14,6 +14,7 @@ from core.storage.engine.paging import read_page
 from core.storage.engine.records import from_row
 from core.storage.people.changes import note as note  # for those who note what they do
 from core.storage.people.changes import noted as noted
+from core.storage.people.watched import WATCHED
 from core.storage.schema import audit
 
 _c = audit.c
@@ -32,7 +33,8 @@ class AuditStore(Store):
         )
 
     def kinds(self) -> list[str]:
-        return sorted(filter(None, (row.kind for row in self._database.rows(select(_c.kind).distinct()))))
+        """The nouns that entries may be of; which of them there are, only a look at all entries would say."""
+        return sorted({each.kind for each in WATCHED.values()} | {"demo", "model"})
 
 
 def _selected(wanted: Wanted) -> Select[Any]:

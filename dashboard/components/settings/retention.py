@@ -1,10 +1,11 @@
 """Retention: how long texts and calls are kept, what goes next, when it ran last, and rules to change."""
 
+import pandas as pd
 import streamlit as st
 
 from core.domain.log.retention import Progress, Round
 from core.formats.days import shown_days
-from dashboard import formatting, process
+from dashboard import formatting, process, tables
 from dashboard.components import inputs
 from dashboard.process import manager
 from dashboard.visitors import allowed
@@ -40,7 +41,7 @@ def _rules() -> None:
             "Calls of": formatting.cell(name), "Texts kept": kept[0], "Calls kept": kept[1], "Set by": where,
             "Texts deleted so far": n[0], "Calls deleted so far": n[1],
         })  # fmt: skip
-    st.dataframe(lines, hide_index=True)
+    tables.show(pd.DataFrame(lines))
 
 
 def _n(progress: Progress | None) -> str:
