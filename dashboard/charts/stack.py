@@ -22,6 +22,7 @@ LETTER_PX, SYMBOL_PX, TITLE_LETTER_PX = 6.6, 30, 7.3  # widths of legends and ti
 NARROW_LETTERS = 44  # of a title's line on a telephone
 STRIPES, MANY = 6, 60  # of a hatch; buckets
 MONEY, COUNT = "$,~r", "~s"
+FEW_BUCKETS = 15  # so few values of a line are marked, too
 LINE = {"type": "line", "interpolate": "linear", "strokeWidth": 1.75}
 Spec = dict[str, Any]
 
@@ -140,8 +141,10 @@ class Stack:
         """Straight lines, broken where a bucket has no value; the way to the bucket that is not over is dashed."""
         columns = {each.label: each.column for each in series}
         y = self._y(form, columns.values(), unit=unit) | {"field": "value"}
-        mark = LINE | {"point": {"size": 14, "filled": True}}
         rows = self._long(columns)
+        # A value between two gaps has no line: it is a dot. Where nothing is missing, dots are only more to draw.
+        has_gaps = any(row[column] is None for row in self._rows for column in columns.values())
+        mark = LINE | ({"point": {"size": 14, "filled": True}} if has_gaps or len(self._rows) < FEW_BUCKETS else {})
         last = next((at for at, row in enumerate(self._rows) if row["part"]), None)
         whole = [row for row in rows if not row["part"]]
         layers = [self._layer(mark, whole, y=y, color=self._colour(series))]
