@@ -1,12 +1,12 @@
 """A file of configuration as it was read: sections, and in each its things by their names. Pure."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from core.errors import InvalidRequest
 from core.formats import yaml_text
+from core.formats.names import instead_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,9 @@ def read(text: str | bytes, sections: Iterable[str], unnamed: Iterable[str] = ()
     document: dict[str, tuple[Entry, ...]] = {}
     for section, things in found.items():
         if section not in known:
-            raise InvalidRequest(f"line {section.line}: {_unknown('section', section, known)}")
+            raise InvalidRequest(
+                f"line {section.line}: there is no section {section[:60]!r}{instead_of(section, known)}"
+            )
         document[str(section)] = tuple(_entries(section, things, has_names=section not in unnamed))
     return document
 
@@ -82,10 +84,4 @@ def check_fields(entry: Entry, known: Iterable[str]) -> None:
     names = tuple(known)
     for name in entry.fields:
         if name not in names:
-            raise InvalidRequest(_unknown("field", name, names))
-
-
-def _unknown(what: str, name: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}."
-    return f"there is no {what} {name[:60]!r}{hint}"
+            raise InvalidRequest(f"there is no field {name[:60]!r}{instead_of(name, names)}")

@@ -1,6 +1,5 @@
 """The gate of a run: which of its requirements hold, what the process that ran it exits with, and why. Pure."""
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from core.errors import InvalidRequest
 from core.evaluation.verdict import Verdict, could_see, counterpart, item_means, verdict
 from core.formats.figures import percent, signed
 from core.formats.money import dollars
+from core.formats.names import instead_of
 from core.statistics.multiplicity import holm
 from core.statistics.paired import significance_at_look
 
@@ -80,10 +80,8 @@ def check_metrics(gate: Gate | None, checks: Iterable[Mapping[str, Any]], rows: 
             return
         there.add(metric)
     if not missing <= there:
-        metric, known = sorted(missing - there)[0], [OVERALL, *MEASURED, *sorted(there - {""})]
-        close = difflib.get_close_matches(metric, known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}."
-        raise InvalidRequest(f"gate: no check has the metric {metric[:80]!r}{hint}")
+        metric, known = sorted(missing - there)[0], (OVERALL, *MEASURED, *sorted(there - {""}))
+        raise InvalidRequest(f"gate: no check has the metric {metric[:80]!r}{instead_of(metric, known)}")
 
 
 def _checks_until(missing: set[str], checks: Iterable[Mapping[str, Any]], rows: Iterable[DatasetRow]) -> Iterator[Any]:

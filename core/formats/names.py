@@ -66,6 +66,13 @@ def check_own(kind: str, name: str) -> str:
     return name
 
 
+def instead_of(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence on a name that is not there: the one that is meant, or all that there are."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}."
+
+
 def missing(kind: str, name: str, known: Iterable[str]) -> NotFound:
     """The error for a name that is not there, with those that are close to it."""
     known = list(known)

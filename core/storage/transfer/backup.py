@@ -73,15 +73,8 @@ def back_up_server(database: Database, file: Path, tell: Callable[[str], None]) 
     """Write a backup of a PostgreSQL database of this version."""
     with unfinished(file) as part:
         made_us = now_us()
-        source = PostgresSource(database)
-        try:
-            target = Target(f"sqlite:///{part}")
-            try:
-                copy_still(source, target, tell)
-            finally:
-                target.close()
-        finally:
-            source.close()
+        with closing(PostgresSource(database)) as source, closing(Target(f"sqlite:///{part}")) as target:
+            copy_still(source, target, tell)
         os.chmod(part, 0o600)
         _finish(part, {"made_us": made_us, "address": database.address}, tell)
     return look_at(file, is_whole=True)

@@ -199,16 +199,12 @@ def _is_open_elsewhere(target: Path) -> bool:
 def _into_server(backup: Backup, address: str, tell: Tell, *, force: bool) -> None:
     identity = f"{backup.file} {digest(backup.file)}"
     _make_way(address, identity, tell, force=force)
-    with _of_today(backup) as file:
-        source = SqliteSource(file, identity)
-        try:
-            target = Target(address)
-            try:
-                copy_still(source, target, tell)
-            finally:
-                target.close()
-        finally:
-            source.close()
+    with (
+        _of_today(backup) as file,
+        closing(SqliteSource(file, identity)) as source,
+        closing(Target(address)) as target,
+    ):
+        copy_still(source, target, tell)
     with closing(Database(address)) as database, database.write() as connection:
         connection.execute(audit.insert().values(**entry(FROM, backup.file.name, **backup.told)))
 

@@ -1,7 +1,6 @@
 """Deployments: a key is kept encrypted, goes to its own host alone, and is in use everywhere at once."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,17 +10,8 @@ from core.domain.generation import Generation
 from core.models.cipher import new_key
 from tests.builders import GPT, until
 from tests.conftest import Open, fresh
+from tests.core.models.conftest import KEYS
 from tests.fakes.vendors import FakeVendor, failure
-
-KEYS = ("sk-Key-of-the-first-0123456789", "sk-Key-of-the-second-012345678", "sk-Key-of-the-third-0123456789")
-
-
-@pytest.fixture
-def fakes() -> Iterator[list[FakeVendor]]:
-    found = [FakeVendor(key=key) for key in KEYS]
-    yield found
-    for each in found:
-        each.close()
 
 
 def ask(mm: ModelManager, model: str = GPT, **more: object) -> Generation:

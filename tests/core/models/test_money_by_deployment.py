@@ -1,6 +1,5 @@
 """Prices and budgets by deployment."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,16 +8,8 @@ import pytest
 from core import BudgetExceeded, InvalidRequest, ModelManager
 from tests.builders import GPT
 from tests.conftest import Open
-from tests.core.models.test_deployments import KEYS, add, ask
+from tests.core.models.test_deployments import add, ask
 from tests.fakes.vendors import FakeVendor
-
-
-@pytest.fixture
-def fakes() -> Iterator[list[FakeVendor]]:
-    found = [FakeVendor(key=key) for key in KEYS]
-    yield found
-    for each in found:
-        each.close()
 
 
 @pytest.fixture

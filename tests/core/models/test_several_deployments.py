@@ -1,7 +1,6 @@
 """Several deployments of one model: the one that is limited or down rests, the others serve, and each call says which."""
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,14 +16,6 @@ from tests.fakes.vendors import FakeVendor, failure
 
 LIMITED = failure(429, "too many", "rate_limit_exceeded", {"retry-after": "1"})
 DOWN = failure(503, "down")
-
-
-@pytest.fixture
-def fakes() -> Iterator[list[FakeVendor]]:
-    found = [FakeVendor(key=key) for key in KEYS]
-    yield found
-    for each in found:
-        each.close()
 
 
 @pytest.fixture
