@@ -34,7 +34,7 @@ class Entry(NamedTuple):
 
 
 MONITORING = "range zoom monitor_model monitor_simulated monitor_view spend_by week_of"
-LOG = "call session log_range log_page " + " ".join(f"log_{name}" for name in log.FILTERS)
+LOG = "call session log_range log_page log_view log_by log_and " + " ".join(f"log_{name}" for name in log.FILTERS)
 COMPARE = (
     "comparison compare_view compare_mode evaluation item eval_with eval_metric eval_show eval_tag eval_words eval_page"
     " eval_view"

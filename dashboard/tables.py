@@ -119,7 +119,12 @@ def opened(frame: pd.DataFrame | pa.Table, key: str, ids: Iterable[object], **op
 
     show(frame, key=key, on_select=clicked, selection_mode="single-cell", placeholder=formatting.UNKNOWN, **options)
     st.session_state[drawn] = [str(each) for each in ids]
-    found: str | None = st.session_state.pop(state, None)
+    return clicked_in(key)
+
+
+def clicked_in(key: str) -> str | None:
+    """The id of the row that was clicked in a table of `opened`, once; for what must know before it is drawn again."""
+    found: str | None = st.session_state.pop(f"{key}_row", None)
     return found
 
 

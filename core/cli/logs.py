@@ -4,13 +4,16 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from core import ModelManager, clock
 from core.cli.parts import command, group
+from core.domain.log.breakdown import BREAKDOWNS, fields_of
 from core.domain.log.filter import DESCRIBED, LogFilter, from_texts
 from core.errors import InvalidRequest
+from core.formats.figures import percent
 from core.log.exporting import FORMATS
 
 MISUSED = 2  # the exit code of a filter that cannot be, as argparse has it
@@ -20,6 +23,8 @@ def add(commands: Any) -> None:
     """Add the commands and their parts to the parser."""
     listed = command(commands, "logs", "calls, the newest first", _logs)
     listed.add_argument("-n", type=int, default=10, help="how many at most")
+    told = f"sums by one or two fields instead, such as key,model: {', '.join(BREAKDOWNS)}"
+    listed.add_argument("--by", metavar="FIELD,FIELD", help=told)
     _add_filter(listed)
 
     export = command(commands, "export", "calls, or the configuration, as a file", _export)
@@ -62,6 +67,8 @@ def _wanted(args: argparse.Namespace) -> LogFilter:
 
 def _logs(mm: ModelManager, args: argparse.Namespace) -> int:
     try:
+        if args.by is not None:
+            return _sums(mm, _wanted(args), args)
         page = mm.log.search(_wanted(args), limit=max(1, min(args.n, 10_000)), counts=False)
     except InvalidRequest as error:
         return _misused(error)
@@ -71,6 +78,31 @@ def _logs(mm: ModelManager, args: argparse.Namespace) -> int:
         print(f"{g.created_at:%Y-%m-%d %H:%M:%S}  {g.model}  {g.status}  {g.latency_s:.2f} s  {cost}  {g.id}{mark}")
     if page.note:
         print(page.note, file=sys.stderr)
+    return 0
+
+
+def _sums(mm: ModelManager, wanted: LogFilter, args: argparse.Namespace) -> int:
+    """Print the sums of calls, the most expensive first. Raises: InvalidRequest."""
+    cells = mm.log.breakdown(wanted, args.by)
+    keys = {key.id: key.name for key in mm.keys.all()}
+    names = fields_of(args.by)
+    total = mm.log.search(wanted, limit=1).total
+    cost = total.cost_usd if total else Decimal(0)
+    for cell in cells[: max(1, args.n)]:
+        of = "  ".join(
+            f"no {name}" if value is None else keys.get(value, value) if name == "key" else value
+            for name, value in zip(names, cell.of, strict=True)
+        )
+        parts = [of, f"{cell.n} calls", f"{cell.n_failed} failed"]
+        parts.append("no p95" if cell.p95_s is None else f"p95 {cell.p95_s:.2f} s")
+        parts.append(f"${cell.cost_usd:f}" if cell.n > cell.n_unpriced else "unknown")
+        parts += [f"{percent(float(cell.cost_usd / cost))} of the cost"] if cost and cell.n > cell.n_unpriced else []
+        parts += [f"{cell.n_unpriced} unpriced"] if cell.n_unpriced else []
+        print("  ".join(parts))
+    if len(cells) > args.n:
+        print(f"{len(cells) - args.n:,} more: -n {len(cells)}", file=sys.stderr)
+    if note := mm.log.deleted(wanted):
+        print(note, file=sys.stderr)
     return 0
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from core.domain.generation import Generation
+from core.domain.log.breakdown import Cell
 from core.domain.log.filter import NAMES, LogFilter, from_texts
 from core.domain.metrics import Counted, Feedback
 from dashboard import formatting, tables
@@ -47,6 +48,12 @@ def counted(wanted: LogFilter) -> tuple[Counted | None, str]:
     """All calls that a filter finds, and a remark on what is not counted."""
     page = manager().log.search(wanted, limit=1)
     return page.total, page.note
+
+
+@st.cache_data(ttl=10, show_spinner="Adding up …", max_entries=20)
+def cells(wanted: LogFilter, by: str) -> list[Cell]:
+    """The calls of a filter by one or two fields, the most expensive first. Raises: InvalidRequest."""
+    return manager().log.breakdown(wanted, by)
 
 
 def summed(found: Sequence[Generation]) -> Counted:

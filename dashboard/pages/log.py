@@ -11,13 +11,13 @@ from core.domain.log.filter import CHOICES
 from dashboard import address, formatting
 from dashboard.components import demo, head, inputs
 from dashboard.components.library import adding
-from dashboard.components.log import drawer, feedback, history, session
+from dashboard.components.log import breakdown, drawer, feedback, history, session
 from dashboard.frames import log, models
 
 FILTERS: dict[str, Sequence[str]] = {"model": models.names_on_record(), "status": CHOICES["status"]}
 MADE_FOR = ("deployment", "tag", "user", "session", "workflow", "experiment", "prompt")
 RANGES = {"cost": "$", "latency": "s"}  # from the least to the most
-PAGE_SIZE, MAX_PAGE, HEIGHT = 100, 1000, 640
+VIEWS = ("Calls", "Breakdown")
 
 
 def first_page() -> None:
@@ -64,6 +64,7 @@ def chip(name: str, text: str) -> None:
     )  # fmt: skip
 
 
+breakdown.follow()
 RANGED = tuple(f"{end}_{name}" for name in RANGES for end in ("min", "max"))
 TYPED = ("search", *MADE_FOR, *RANGED)
 row = head.show("Log")
@@ -74,11 +75,15 @@ MORE: dict[str, Sequence[str]] = {
 }  # fmt: skip
 for name, options in {**FILTERS, **MORE}.items():
     address.check(f"log_{name}", options, name)
-address.check("log_page", lambda given: given.isdecimal() and 1 <= int(given) <= MAX_PAGE, "page")
+address.check("log_page", lambda given: given.isdecimal() and 1 <= int(given) <= history.MAX_PAGE, "page")
 span = log.whole_hours(address.moments(address.value("log_range")))
 if span is None and address.value("log_range"):
     address.missing("log_range", "range of time")
 
+address.check("log_view", VIEWS, "view")
+view = row.segmented_control(
+    "View", VIEWS, default="Calls", key="log_view", required=True, label_visibility="collapsed", bind="query-params"
+)
 chosen = {"search": words(row, "search", "Search prompts and answers")}
 chosen |= {name: choice(row, name, options) or "" for name, options in FILTERS.items()}
 with row.popover("More filters", icon=":material/filter_list:"):
@@ -113,16 +118,6 @@ if is_filtered and (total is None or total.n):
     adding.popover(line, "log_rows", lambda: log.latest(wanted, adding.MOST), what, skip_bad=True)
 
 
-def page_of(n_pages: int) -> int:
-    if n_pages < 2:
-        return 1
-    # Wide enough for all it shows: in a row with other things it would take less room and leave pages out.
-    return line.pagination(n_pages, key="log_page", max_visible_pages=5, bind="query-params", width=250)
-
-
-n_pages = MAX_PAGE if total is None else min(MAX_PAGE, -(-total.n // PAGE_SIZE))
-page = page_of(n_pages)
-found = history.read(wanted, PAGE_SIZE, (page - 1) * PAGE_SIZE)
 if total is None:
     said.markdown("Calls with these words", width="content")
 else:
@@ -133,12 +128,14 @@ else:
 if note:
     st.caption(formatting.plain(note))
 ids: list[str] = []
-if found.total.n:
-    ids = history.draw(found, "log_table", height=HEIGHT if found.total.n > 18 else "auto")
-elif is_filtered or page > 1:
-    demo.offer("No call matches. Take a filter away.", "log_demo")
-else:
-    demo.offer("No calls yet.", "log_demo")
+if view == "Calls":
+    ids = history.listed(line, wanted, total)
+is_narrow = is_filtered or st.session_state.get("log_page", 1) > 1
+if not total.n if total is not None else view == "Calls" and not ids:
+    demo.offer("No call matches. Take a filter away." if is_narrow else "No calls yet.", "log_demo")
+elif view == "Breakdown":
+    by = breakdown.fields(st.container(horizontal=True, vertical_alignment="center", gap="small"))
+    breakdown.show(wanted, total, by, {**FILTERS, **MORE})
 if not session.show():
     drawer.show(ids)
 feedback.sums()

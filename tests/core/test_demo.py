@@ -135,6 +135,10 @@ def test_lists_for_people_mark_the_demo(served: Running, monkeypatch: pytest.Mon
     assert all(("(demo)" in line) == (line.split()[0] in demo) for line in lines) and len(lines) > len(demo)
     assert cli.main(["logs", "-n", "30"]) == 0
     assert "(demo)" in capsys.readouterr().out
+    assert cli.main(["logs", "--by", "tag,model", "-n", "2", "--filter", "calls=simulated"]) == 0
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 2 and "of the cost" in told.out and "more: -n" in told.err
+    assert cli.main(["logs", "--by", "colour"]) == 2
 
 
 def test_removing_the_demo_leaves_the_real_experiment(served: Running):

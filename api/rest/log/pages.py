@@ -118,7 +118,8 @@ def export(
 def breakdown(request: Request, mm: Manager, key: Caller, by: str) -> dict[str, Any]:
     """The calls that the filters find by one or two fields (`by=key,model`), the most expensive first.
 
-    Fields: model, vendor, source, status, error, key, user, session, made_for, prompt, tag, day, hour (UTC).
+    Fields: model, vendor, deployment, source, status, error, key, team, user, session, made_for, prompt, tag, day,
+    hour (UTC).
     """
     names = fields_of(by)
     wanted = _wanted(request, key, "by")

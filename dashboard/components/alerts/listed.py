@@ -11,6 +11,13 @@ from dashboard.process import manager
 from dashboard.visitors import allowed
 
 SHOWN = 20
+_UNKNOWN = "Not known: fewer calls than the rule asks for. Nothing yet: it was not looked at, or has nothing to tell."
+_COLUMNS = {
+    name: st.column_config.TextColumn(width=width, help=_UNKNOWN if name == "state" else None)
+    for name, width in {
+        "rule": 208, "state": 136, "kind": 176, "condition": 320, "last value": 84, "tells": 168,
+    }.items()
+}  # fmt: skip
 
 
 def firing(found: Standing) -> None:
@@ -34,7 +41,7 @@ def firing(found: Standing) -> None:
 def rules(found: Standing) -> None:
     st.subheader("Rules", anchor=False, help="Looked at once a minute; a message goes out when one fires or resolves.")
     names = [rule.name for rule in alerts.ordered(found)]
-    at = tables.opened(alerts.table(found), "alert_rules", names)
+    at = tables.opened(alerts.table(found), "alert_rules", names, column_config=_COLUMNS)
     if at is not None:
         address.put("rule", at)
 

@@ -13,6 +13,8 @@ from dashboard import address, formatting, tables, theme
 from dashboard.charts.colours import INKS, Mode
 from dashboard.frames import log, models
 
+PAGE_SIZE, MAX_PAGE, HEIGHT = 100, 1000, 640
+
 
 class Drawn(NamedTuple):
     """Calls as they are drawn.
@@ -34,6 +36,16 @@ def read(wanted: LogFilter, limit: int, offset: int) -> Drawn:
     found = _read(theme.mode(), [], wanted, limit, offset)
     unseen = sorted(log.hidden(found.refs))
     return _read(theme.mode(), unseen, wanted, limit, offset) if unseen else found
+
+
+def listed(place: Any, wanted: LogFilter, total: Counted | None) -> list[str]:
+    """Draw a page of what a filter finds, with the way to the others in a place; the ids of the calls on it."""
+    n_pages, page = MAX_PAGE if total is None else min(MAX_PAGE, -(-total.n // PAGE_SIZE)), 1
+    if n_pages > 1:
+        # Wide enough for all it shows: in a row with other things it would take less room and leave pages out.
+        page = place.pagination(n_pages, key="log_page", max_visible_pages=5, bind="query-params", width=250)
+    found = read(wanted, PAGE_SIZE, (page - 1) * PAGE_SIZE)
+    return draw(found, "log_table", height=HEIGHT if found.total.n > 18 else "auto") if found.total.n else []
 
 
 @st.cache_data(ttl=2, show_spinner=False, max_entries=50)

@@ -6,11 +6,12 @@ import streamlit as st
 from core.domain.log.retention import Progress, Round
 from core.formats.days import shown_days
 from dashboard import formatting, process, tables
-from dashboard.components import inputs
+from dashboard.components import inputs, managed
+from dashboard.frames import log
 from dashboard.process import manager
 from dashboard.visitors import allowed
 
-_KINDS = {"All calls": "all", "Key (its id)": "key:", "Tag": "tag:"}
+_KINDS = {"All calls": "all", "A key": "key:", "A tag": "tag:"}
 _HELP = (
     "Older prompts and answers, and older calls, are deleted a little at a time. Sums of them stay: metrics, costs,"
     " budgets and experiments are as before. A rule of a key or a tag takes the place of that for all calls; of"
@@ -21,16 +22,23 @@ _HELP = (
 def show() -> None:
     st.subheader("Retention", help=_HELP, anchor=False)
     _rules()
+    managed.note("retention")
     _next()
     with st.expander("Change a rule", icon=":material/edit:"):
         _form()
+
+
+def _name(scope: str) -> str:
+    """A rule's calls in words; a key by its name."""
+    kind, _, name = scope.partition(":")
+    shown = log.key_labels().get(name, name) if kind == "key" else name
+    return f"{kind.capitalize()} {shown}" if name else "All calls"
 
 
 def _rules() -> None:
     deleted = {(each.scope, each.part): each for each in manager().retention.progress()}
     lines = []
     for rule in manager().retention.rules():
-        name = "All calls" if rule.scope == "all" else rule.scope
         kept = [
             shown_days(days) or ("for ever" if rule.scope == "all" else "as all calls")
             for days in (rule.texts_days, rule.calls_days)
@@ -38,7 +46,8 @@ def _rules() -> None:
         n = [_n(deleted.get((rule.scope, part))) for part in ("texts", "calls")]
         where = "environment" if rule.is_fixed else "here"
         lines.append({
-            "Calls of": formatting.cell(name), "Texts kept": kept[0], "Calls kept": kept[1], "Set by": where,
+            "Calls of": formatting.cell(_name(rule.scope)),
+            "Texts kept": kept[0], "Calls kept": kept[1], "Set by": where,
             "Texts deleted so far": n[0], "Calls deleted so far": n[1],
         })  # fmt: skip
     tables.show(pd.DataFrame(lines))
@@ -86,18 +95,22 @@ def _due() -> None:
     for each in found:
         what = "texts of calls" if each.part == "texts" else "calls"
         oldest = "" if each.oldest is None else f"; the oldest is of {formatting.when(each.oldest)}"
-        name = "All calls" if each.scope == "all" else each.scope
-        st.write(formatting.plain(f"{name}: {each.n:,} {what} before {formatting.when(each.before)}{oldest}"))
+        st.write(
+            formatting.plain(f"{_name(each.scope)}: {each.n:,} {what} before {formatting.when(each.before)}{oldest}")
+        )
 
 
 def _form() -> None:
     left, middle, right = st.columns(3)
     kind = inputs.choice(left, "Calls of", "retention_kind", list(_KINDS))
     scope = _KINDS[kind]
-    name = inputs.text(left, "Which", "retention_name", disabled=scope == "all")
+    if scope == "key:":
+        labels = log.key_labels()
+        scope += inputs.choice(left, "Key", "retention_key", list(labels), format_func=labels.get) or ""
+    elif scope == "tag:":
+        scope += inputs.text(left, "Tag", "retention_tag", max_chars=200).strip()
     texts = inputs.text(middle, "Keep texts for", "retention_texts", placeholder="30d, forever, or empty")
     calls = inputs.text(right, "Keep calls for", "retention_calls", placeholder="400d, forever, or empty")
-    scope = scope if scope == "all" else f"{scope}{name.strip()}"
     line = st.container(horizontal=True, gap="small")
     retention = manager().retention
     if line.button("Save rule", key="retention_save", **allowed.needs("admin")) and inputs.done(

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.components import head
+from dashboard.components import head, managed
 from dashboard.components.alerts import form, listed
 from dashboard.components.budgets import alerts as messages
 from dashboard.frames import alerts
@@ -27,4 +27,5 @@ else:
 listed.suggested(found)
 messages.budgets_alerts()
 messages.channels()
+managed.note("alerts")
 form.show()

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.components import head
+from dashboard.components import head, managed
 from dashboard.components.people import listed
 from dashboard.visitors import allowed
 
@@ -16,4 +16,5 @@ st.caption(
     " come here with their first login."
 )
 listed.show()
+managed.note("users")
 listed.dialog()

@@ -80,6 +80,42 @@ def test_a_link_shows_what_it_says_without_the_filters_of_the_one_before(app: Ap
     assert len(app.dataframe[0].value) == 1
 
 
+def test_a_row_of_the_breakdown_leads_to_its_calls(app: AppTest):
+    mm = process.manager()
+    for user, tags, model in (
+        ("ada", ("team-a",), "sim-fast"),
+        ("ada", (), "sim-careful"),
+        ("", ("team-a",), "sim-fast"),
+    ):
+        mm.submit(mm.request("Hello", model=model), Origin(source="api", tags=tags, user_id=user)).result(10)
+    app.query_params.update({"log_view": "Breakdown", "log_by": "user", "log_and": "model"})
+    show(app, "log")
+    found = app.dataframe[0].value
+    assert sorted(zip(found["user"], found["model"], found["calls"], strict=True)) == [
+        ("ada", "sim-careful", 1), ("ada", "sim-fast", 1), ("no user", "sim-fast", 1)
+    ]  # fmt: skip
+    assert found["share"].sum() == pytest.approx(1)
+
+    links = app.session_state["log_cells_ids"]
+    assert [links[at] for at, user in enumerate(found["user"]) if user == "no user"] == [""]  # no filter finds them
+    app.session_state["log_cells_row"] = next(link for link in links if "sim-fast" in link)  # a click
+    app.run()
+    assert sorted(b.key for b in app.button if "log_without" in b.key) == ["log_without_model", "log_without_user"]
+    assert "**1** calls" in texts(app)
+    assert app.segmented_control(key="log_view").value == "Calls"
+
+
+def test_a_breakdown_by_day_opens_that_day_within_the_range(app: AppTest):
+    process.manager().generate("Hello", model="sim-fast")
+    now = int(time.time())
+    app.query_params.update({"log_view": "Breakdown", "log_by": "day", "log_range": f"{now - 60}-{now + 60}"})
+    app.query_params["log_and"] = "day"  # the same twice is one
+    show(app, "log")
+    app.session_state["log_cells_row"] = app.session_state["log_cells_ids"][0]
+    app.run()
+    assert "**1** calls" in texts(app)
+
+
 def test_a_model_that_was_asked_can_be_filtered_when_it_cannot_be_asked(app_with_gemini: AppTest):
     process.manager().generate("Hi", model="gemini-unpriced-1")
     app_with_gemini.query_params["log_model"] = "gemini-unpriced-1"

@@ -39,9 +39,16 @@ def test_settings_show_no_secret_and_a_vendor_is_tested_by_name(open_manager, sq
 
 def test_rules_of_retention_are_shown_and_changed(open_manager, sqlite_url: str, gemini: FakeGemini):
     for app in page_app(open_manager(sqlite_url, gemini)):
+        key, _ = process.manager().keys.create("billing")
         show(app, "settings")
-        app.selectbox(key="retention_kind").select("Tag").run()
-        app.text_input(key="retention_name").input("eu").run()
+        app.selectbox(key="retention_kind").select("A key").run()
+        app.text_input(key="retention_texts").input("7d").run()
+        button(app, "Save rule").click().run()
+        assert process.manager().retention.rules()[1].scope == f"key:{key.id}"
+        assert "Key billing" in app.dataframe[0].value["Calls of"].tolist()
+        button(app, "Remove rule").click().run()
+        app.selectbox(key="retention_kind").select("A tag").run()
+        app.text_input(key="retention_tag").input("eu").run()
         app.text_input(key="retention_texts").input("30").run()
         button(app, "Save rule").click().run()
         assert "must be days from 1d" in texts(app)
