@@ -43,7 +43,7 @@ class BudgetService:
 
         timezone: Of new budgets that name none.
         """
-        self._check = check
+        self.check = check
         self._timezone = timezone
         self._database = database
         self._store = BudgetStore(database)
@@ -76,14 +76,16 @@ class BudgetService:
         Raises:
             InvalidRequest: A field is out of range. Conflict: the name is taken. BudgetExceeded: see `unless_refusing`.
         """
-        bare = Budget(id=f"b_{secrets.token_hex(8)}", name=name, limit_usd=_usd(limit_usd), timezone=self._timezone)
+        bare = Budget(
+            id=f"b_{secrets.token_hex(8)}", name=name, limit_usd=checked_limit(limit_usd), timezone=self._timezone
+        )
         return self._save(checked(bare, fields), "budget created", self._store.insert, unless_refusing)
 
     def change(self, budget_id: str, *, unless_refusing: bool = False, **fields: Any) -> BudgetStatus:
         """Change fields of a budget; `name` and `limit_usd` among them. Raises: see create, and NotFound."""
         old = self._get(budget_id)
         if "limit_usd" in fields:
-            fields["limit_usd"] = _usd(fields["limit_usd"])
+            fields["limit_usd"] = checked_limit(fields["limit_usd"])
         base = replace(old, **{key: fields.pop(key) for key in ("name", "limit_usd") if key in fields})
         return self._save(
             checked(base, fields),
@@ -95,7 +97,7 @@ class BudgetService:
     def _save(
         self, budget: Budget, deed: str, write: Callable[[Connection, Budget, int], object], unless_refusing: bool
     ) -> BudgetStatus:
-        budget = self._check(budget)
+        budget = self.check(budget)
 
         def work(connection: Connection) -> None:
             self._refuse_taken(budget)
@@ -142,7 +144,7 @@ class BudgetService:
             raise InvalidRequest(f"expires_at == {until.isoformat()}, must be after now and within a year")
         more = Raise(
             id=f"x_{secrets.token_hex(8)}",
-            extra_usd=_usd(extra_usd),
+            extra_usd=checked_limit(extra_usd),
             created_at=now,
             expires_at=until,
             reason=reason.strip(),
@@ -312,11 +314,11 @@ def _shares(shares: Sequence[float], name: str, *, least: int) -> tuple[float, .
     return tuple(sorted({round(share, 3) for share in shares}))
 
 
-def _usd(amount: Decimal | float | str) -> Decimal:
+def checked_limit(amount: Decimal | float | str) -> Decimal:
     try:
         usd = Decimal(str(amount))
     except InvalidOperation:
         raise InvalidRequest(f"limit_usd == {amount!r}, must be a number") from None
     if not usd.is_finite() or not Decimal("0.000001") <= usd <= MAX_LIMIT_USD:
         raise InvalidRequest(f"limit_usd == {amount}, must be between 0.000001 and {MAX_LIMIT_USD:,}")
-    return usd
+    return usd if usd == round(usd, 9) else round(usd, 9)  # what is kept: nano-dollars

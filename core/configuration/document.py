@@ -31,7 +31,7 @@ def read(text: str | bytes, sections: Iterable[str], unnamed: Iterable[str] = ()
     """
     found = yaml_text.read(text)
     if found is None:
-        return {}
+        raise InvalidRequest("The file is empty.", hint="One that shall take away all that it held says {}.")
     known, unnamed = tuple(sections), set(unnamed)
     if not isinstance(found, Mapping):
         raise InvalidRequest(f"The file holds no sections; there are {', '.join(known)}.")
@@ -49,7 +49,7 @@ def _entries(section: Any, things: Any, *, has_names: bool) -> list[Entry]:
     if yaml_text.is_null(things):
         return []
     if isinstance(things, Mapping) and has_names:
-        pairs = [(str(name), fields, name.line) for name, fields in things.items()]
+        pairs = [(_name(section, name, name.line), fields, name.line) for name, fields in things.items()]
     elif isinstance(things, list):
         pairs = [_listed(section, thing, has_names=has_names) for thing in things]
     else:
@@ -74,9 +74,16 @@ def _listed(section: Any, thing: Any, *, has_names: bool) -> tuple[str, Any, int
         )
     if not has_names:
         return f"line {line}", thing, line
-    if not (name := str(thing.get("name", "")).strip()):
-        raise InvalidRequest(f"line {line}: one of {section} has no name.")
+    name = _name(section, thing.get("name"), line)
     return name, {key: value for key, value in thing.items() if key != "name"}, line
+
+
+def _name(section: Any, name: Any, line: int) -> str:
+    if yaml_text.is_null(name) or (isinstance(name, str) and not name.strip()):
+        raise InvalidRequest(f"line {line}: one of {section} has no name.")
+    if not isinstance(name, str) or not name.isprintable():
+        raise InvalidRequest(f"line {line}: {section}: {str(name)[:60]!r} is no name.")
+    return name.strip()
 
 
 def check_fields(entry: Entry, known: Iterable[str]) -> None:

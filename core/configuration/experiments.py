@@ -5,11 +5,12 @@ from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from core.configuration.document import Entry, check_fields
-from core.configuration.section import Plain, Section, plain
+from core.configuration.kinds import check_kinds
+from core.configuration.section import Coming, Plain, Section, listed, plain
 from core.domain.experiment import Design, Experiment, Guardrail, Variant
 from core.domain.generation import named_parameters
-from core.errors import InvalidRequest
-from core.experiments.checks import checked_design, checked_unit, checked_variants
+from core.errors import InvalidRequest, NotFound
+from core.experiments.checks import MAX_NAME, checked_design, checked_unit, checked_variants
 from core.formats.text import as_list
 
 _DESIGN = tuple(each.name for each in fields(Design))
@@ -59,12 +60,27 @@ class Experiments(Section[Planned]):
 
     def wanted(self, entry: Entry) -> Planned:
         check_fields(entry, ("variants", "unit", "hypothesis", *_DESIGN))
-        given = dict(entry.fields)
-        listed = [_variant(each) for each in as_list(given.pop("variants", ()))]
-        unit, hypothesis = checked_unit(str(given.pop("unit", "user"))), str(given.pop("hypothesis", "") or "")
+        if len(entry.name) > MAX_NAME:
+            raise InvalidRequest(f"a name has at most {MAX_NAME} characters")
+        given = listed(entry.fields, ("secondary", "internal_units"))
+        check_kinds(given, Design)
+        variants = [_variant(each) for each in as_list(given.pop("variants", ()))]
+        unit, hypothesis = checked_unit(str(given.pop("unit", "user"))), str(given.pop("hypothesis", ""))
         if guardrails := given.get("guardrails"):
             given["guardrails"] = tuple(Guardrail(**each) for each in guardrails)
-        return Planned(checked_variants(listed, self._resolve), checked_design(given), unit, hypothesis)
+        return Planned(checked_variants(variants, self._if_there), checked_design(given), unit, hypothesis)
+
+    def _if_there(self, variant: Variant) -> Variant:
+        """As it was written where its model or workflow is not there: the same file may bring it; see `check`."""
+        try:
+            return self._resolve(variant)
+        except NotFound:
+            return variant
+
+    def check(self, name: str, old: Planned | None, thing: Planned, coming: Coming) -> None:
+        for variant in thing.variants:
+            if variant.model not in coming["aliases"] and not coming["vendors"]:
+                self._resolve(variant)
 
     def shown(self, thing: Planned) -> Plain:
         design = {name: _plain(getattr(thing.design, name)) for name in _DESIGN}
@@ -96,8 +112,9 @@ def _variant(told: Any) -> str | Variant:
     if not isinstance(told, Mapping):
         return str(told)
     check_fields(Entry("variant", told), _VARIANT)
+    check_kinds(told, Variant)
     given = dict(told)
-    if isinstance(given.get("parameters"), Mapping):
+    if given.get("parameters") is not None:
         given["parameters"] = named_parameters(given["parameters"])
     if not given.get("model") and not given.get("workflow"):
         raise InvalidRequest("a variant needs a model or a workflow")

@@ -4,10 +4,11 @@ import secrets
 from dataclasses import dataclass
 
 from core.configuration.document import Entry, check_fields
-from core.configuration.section import Plain, Section
-from core.domain.people.actor import ROLES, Role
+from core.configuration.kinds import check_kinds
+from core.configuration.section import Coming, Plain, Section
+from core.domain.people.actor import Role
 from core.errors import InvalidRequest
-from core.people.service import PeopleService
+from core.people.service import PeopleService, checked_name, checked_role, checked_team
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +41,24 @@ class Users(Section[User]):
 
     def wanted(self, entry: Entry) -> User:
         check_fields(entry, ("role", "team"))
-        role = entry.fields.get("role") or "viewer"
-        if role not in ROLES:
-            raise InvalidRequest(f"role == {str(role)[:40]!r}, must be one of {', '.join(ROLES)}")
-        return User(role, str(entry.fields.get("team") or ""))
+        check_kinds(entry.fields, User)
+        checked_name(entry.name)
+        return User(checked_role(entry.fields.get("role") or "viewer"), checked_team(entry.fields.get("team") or ""))
 
     def shown(self, thing: User) -> Plain:
         return {"role": thing.role, "team": thing.team}
 
     def usual(self) -> Plain:
         return {"role": "viewer", "team": ""}
+
+    def check(self, name: str, old: User | None, thing: User, coming: Coming) -> None:
+        admins = (*self._service.all(), *coming[self.name].values())
+        if not any(each.role == "admin" and each.is_active for each in admins):
+            raise InvalidRequest("one must be an admin: nobody could make another one")
+
+    def rank(self, thing: User) -> int:
+        """Admins come first: the first person must be one."""
+        return thing.role != "admin"
 
     def add(self, name: str, thing: User) -> str:
         if (old := self._known().get(name)) is not None:

@@ -10,6 +10,9 @@ from core.configuration.document import Entry
 
 T = TypeVar("T")
 Plain = dict[str, Any]
+Coming = Mapping[
+    str, Mapping[str, Any]
+]  # the things that a file brings and that are not there yet, by section and name
 
 
 class Section(ABC, Generic[T]):
@@ -44,6 +47,13 @@ class Section(ABC, Generic[T]):
         """The name of a thing that an entry describes. name: As the entry says it."""
         return name
 
+    def check(self, name: str, old: T | None, thing: T, coming: Coming) -> None:
+        """Raises: AimmError: It cannot be brought about: what it names is neither there nor coming. old: None = new."""
+
+    def rank(self, thing: T) -> int:
+        """The place among the additions: the lower the earlier."""
+        return 0
+
     def refusal(self, old: T, thing: T) -> str:
         """The reason why it cannot be changed into what is wanted; empty = it can."""
         return ""
@@ -68,3 +78,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     return value
+
+
+def listed(given: Mapping[str, Any], names: tuple[str, ...]) -> Plain:
+    """The fields with lists as tuples; one value may stand for a list of one."""
+    found = {name: value for name, value in given.items() if value is not None}
+    for name in names:
+        if name in found and not isinstance(value := found[name], Mapping):
+            found[name] = tuple(value) if isinstance(value, list) else (value,)
+    return found

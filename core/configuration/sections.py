@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from core import clock
-from core.budgets.service import BudgetService
+from core.budgets.service import BudgetService, checked_limit
 from core.budgets.service import checked as checked_budget
 from core.configuration.document import Entry, check_fields
-from core.configuration.section import Plain, Section, plain
+from core.configuration.kinds import check_kinds
+from core.configuration.section import Coming, Plain, Section, listed, plain
 from core.costs.service import PriceService
 from core.domain.budget import Budget
 from core.domain.experiment import Alias, Target
@@ -19,19 +20,10 @@ from core.domain.key import Key
 from core.domain.log.retention import ALL, RetentionRule, checked_scope
 from core.errors import InvalidRequest
 from core.experiments.checks import versioned
-from core.formats.days import days_of, shown_days
+from core.formats.days import check_order, days_of, shown_days
 from core.keys import rules
 from core.keys.service import KeyService
 from core.retention.service import RetentionService
-
-
-def _listed(given: Mapping[str, Any], names: tuple[str, ...]) -> Plain:
-    """The fields with lists as tuples; one text may stand for a list of one."""
-    found = dict(given)
-    for name in names:
-        if isinstance(value := found.get(name), list | str):
-            found[name] = (value,) if isinstance(value, str) else tuple(value)
-    return {name: value for name, value in found.items() if value is not None}
 
 
 class Keys(Section[Key]):
@@ -46,12 +38,19 @@ class Keys(Section[Key]):
 
     def wanted(self, entry: Entry) -> Key:
         check_fields(entry, self._FIELDS)
-        given = _listed(entry.fields, ("scopes", "models", "tags"))
+        given = listed(entry.fields, ("scopes", "models", "tags"))
+        check_kinds(given, Key)
         if isinstance(ends := given.get("expires_at"), str):
             given["expires_at"] = clock.from_iso(ends)
         bare = Key(id="", name=entry.name, hint="", created_at=clock.now())
         long_ago = datetime.min.replace(tzinfo=UTC)  # that a key has ended by now is no fault of the file
         return rules.checked(bare, given, long_ago)
+
+    def check(self, name: str, old: Key | None, thing: Key, coming: Coming) -> None:
+        if thing.owner and thing.owner not in coming["users"]:
+            self._service.owner_of(thing.owner)
+        if thing.expires_at and thing.expires_at <= clock.now() and (old is None or old.expires_at != thing.expires_at):
+            raise InvalidRequest(f"expires_at == {thing.expires_at.isoformat()}, must be after now")
 
     def shown(self, thing: Key) -> Plain:
         """With its owner by their name."""
@@ -99,14 +98,22 @@ class Budgets(Section[Budget]):
 
     def wanted(self, entry: Entry) -> Budget:
         check_fields(entry, self._FIELDS)
-        given = _listed(entry.fields, ("thresholds", "forecast_thresholds"))
+        given = listed(entry.fields, ("thresholds", "forecast_thresholds"))
         if "limit_usd" not in given:
             raise InvalidRequest("a budget needs limit_usd")
-        try:
-            limit = Decimal(str(given.pop("limit_usd")))
-        except ArithmeticError:
-            raise InvalidRequest("limit_usd must be an amount of US dollars") from None
+        limit = checked_limit(given.pop("limit_usd"))
+        check_kinds(given, Budget)
         return checked_budget(Budget(id="", name=entry.name, limit_usd=limit, timezone=self._timezone), given)
+
+    def check(self, name: str, old: Budget | None, thing: Budget, coming: Coming) -> None:
+        section = {"key": "keys", "deployment": "vendors"}.get(thing.scope_kind, "")
+        people = (*coming["users"].values(), *coming["keys"].values())
+        teams = {person.team for person in people} if thing.scope_kind == "team" else set()
+        if thing.scope_value in {*coming.get(section, ()), *teams}:
+            thing = replace(thing, scope="all")
+        if coming["vendors"]:
+            thing = replace(thing, downgrade_to="")
+        self._service.check(thing)
 
     def shown(self, thing: Budget) -> Plain:
         return {name: plain(getattr(thing, name)) for name in self._FIELDS}
@@ -137,6 +144,8 @@ class AliasService(Protocol):
 
     def all(self) -> list[Alias]: ...
 
+    def check(self, name: str, target: Target) -> None: ...
+
     def set(self, name: str, target: Target) -> Alias: ...
 
     def remove(self, name: str) -> None: ...
@@ -154,12 +163,17 @@ class Aliases(Section[Target]):
 
     def wanted(self, entry: Entry) -> Target:
         check_fields(entry, self._FIELDS)
-        given = _listed(entry.fields, ("fallbacks",))
+        given = listed(entry.fields, ("fallbacks",))
+        check_kinds(given, Target)
         if not given.get("model"):
             raise InvalidRequest("an alias needs the model that answers")
-        if isinstance(given.get("parameters"), Mapping):
+        if "parameters" in given:
             given["parameters"] = named_parameters(given["parameters"])
         return Target(**given)
+
+    def check(self, name: str, old: Target | None, thing: Target, coming: Coming) -> None:
+        if not coming["vendors"]:  # whose models are not known yet
+            self._service.check(name, thing)
 
     def shown(self, thing: Target) -> Plain:
         bare = replace(thing, prompt_version="")
@@ -225,7 +239,8 @@ class Prices(Section[PriceRow]):
 
     @staticmethod
     def _named(row: Mapping[str, Any]) -> str:
-        since = str(row.get("effective_from") or "").removesuffix("T00:00:00+00:00")
+        given = str(row.get("effective_from") or "")
+        since = clock.from_iso(given).isoformat().removesuffix("T00:00:00+00:00") if given else ""
         return f"{row.get('provider')} {row.get('model')}{f' from {since}' if since else ''}".lower()
 
 
@@ -259,7 +274,14 @@ class Retention(Section[RetentionRule]):
     def wanted(self, entry: Entry) -> RetentionRule:
         check_fields(entry, ("texts", "calls"))
         texts, calls = (days_of(str(entry.fields.get(name) or ""), name, forever=True) for name in ("texts", "calls"))
+        if texts is calls is None:
+            raise InvalidRequest("Say how long texts or calls are kept, or take the rule away.")
+        check_order(texts, calls, ("texts", "calls"))
         return RetentionRule(scope=checked_scope(entry.name), texts_days=texts, calls_days=calls)
+
+    def check(self, name: str, old: RetentionRule | None, thing: RetentionRule, coming: Coming) -> None:
+        if name.removeprefix("key:") not in coming["keys"]:
+            self._scope(name)
 
     def shown(self, thing: RetentionRule) -> Plain:
         return {"texts": shown_days(thing.texts_days), "calls": shown_days(thing.calls_days)}

@@ -1,6 +1,6 @@
 """A file of configuration held against what there is: the differences, bringing them about, and writing the file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -111,39 +111,52 @@ class ConfigurationService:
 
     def _planned(self, document: Document, source: str) -> list[tuple[Difference, tuple[Section[Any], Any, Any]]]:
         managed = self._store.all()
+        current = {name: section.current() for name, section in self._sections.items()}
+        wanted = {name: self._named(section, document.get(name, ())) for name, section in self._sections.items()}
+        coming = {
+            kind: {name: thing for name, (_, thing) in things.items() if name not in current[kind]}
+            for kind, things in wanted.items()
+        }
         found, lost = [], []
-        for section in self._sections.values():
-            current, held = section.current(), set[str]()
-            for entry in document.get(section.name, ()):
-                thing = _wanted(section, entry)
-                name = section.called(entry.name, thing)
-                if name in held:
-                    raise InvalidRequest(f"line {entry.line}: {section.name} {name} is there twice.")
-                held.add(name)
-                owner = managed.get((section.name, name))
+        for kind, section in self._sections.items():
+            for name, (entry, thing) in sorted(wanted[kind].items(), key=lambda item: section.rank(item[1][1])):
+                owner = managed.get((kind, name))
                 if owner not in (None, source):
-                    raise Conflict(f"line {entry.line}: {section.name} {name} is managed by {owner}.")
-                old = current.get(name)
+                    raise Conflict(f"line {entry.line}: {kind} {name} is managed by {owner}.")
+                old = current[kind].get(name)
                 difference = _difference(section, name, old, thing, is_known=owner == source)
                 if difference is None:
                     continue
                 if difference.kind == "change" and (why := section.refusal(old, thing)):
-                    raise Conflict(f"line {entry.line}: {section.name} {name} cannot be changed: {why}.")
+                    raise Conflict(f"line {entry.line}: {kind} {name} cannot be changed: {why}.")
+                if difference.kind != "keep":
+                    _asked(section, entry, partial(section.check, name, old, thing, coming))
                 found.append((difference, (section, old, thing)))
-            for (kind, name), owner in managed.items():
-                if kind == section.name and owner == source and name not in held and name in current:
-                    lost.append((Difference(section.name, name, "remove", {}), (section, current[name], None)))
+            for (of, name), owner in managed.items():
+                if of == kind and owner == source and name not in wanted[kind] and name in current[kind]:
+                    lost.append((Difference(kind, name, "remove", {}), (section, current[kind][name], None)))
         return [*found, *reversed(lost)]
 
+    @staticmethod
+    def _named(section: Section[Any], entries: Sequence[Entry]) -> dict[str, tuple[Entry, Any]]:
+        found: dict[str, tuple[Entry, Any]] = {}
+        for entry in entries:
+            thing = _asked(section, entry, partial(section.wanted, entry))
+            if (name := section.called(entry.name, thing)) in found:
+                raise InvalidRequest(f"line {entry.line}: {section.name} {name} is there twice.")
+            found[name] = entry, thing
+        return found
 
-def _wanted(section: Section[Any], entry: Entry) -> Any:
+
+def _asked(section: Section[Any], entry: Entry, work: Callable[[], Any]) -> Any:
+    """The answer of a section about an entry. Raises: InvalidRequest: It refuses it; the message names the line."""
+    place = f"line {entry.line}: {section.name} {entry.name}" if section.has_names else f"{entry.name}: {section.name}"
     try:
-        return section.wanted(entry)
+        return work()
     except AimmError as error:
-        place = f"{section.name} {entry.name}" if section.has_names else section.name
-        raise InvalidRequest(f"line {entry.line}: {place}: {error.message}", hint=error.hint) from None
+        raise InvalidRequest(f"{place}: {error.message}", hint=error.hint) from None
     except (TypeError, ValueError, AttributeError) as error:  # a value of another kind than its field takes
-        raise InvalidRequest(f"line {entry.line}: {section.name} {entry.name}: {str(error)[:200]}") from None
+        raise InvalidRequest(f"{place}: {str(error)[:200]}") from None
 
 
 def _difference(section: Section[Any], name: str, old: Any, thing: Any, *, is_known: bool) -> Difference | None:

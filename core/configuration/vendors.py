@@ -1,12 +1,12 @@
 """The section of the deployments that vendors are asked at."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core import clock
 from core.configuration.document import Entry, check_fields
-from core.configuration.section import Plain, Section, plain
+from core.configuration.kinds import check_kinds
+from core.configuration.section import Coming, Plain, Section, plain
 from core.domain.vendors.deployment import Deployment
 from core.errors import InvalidRequest
 from core.models import deployment_fields
@@ -38,10 +38,9 @@ class Vendors(Section[Place]):
 
     def wanted(self, entry: Entry) -> Place:
         check_fields(entry, (*self._FIELDS, *self._MADE_OF))
+        check_kinds(entry.fields, Deployment)
         given = dict(entry.fields)
         key_env, kind = str(given.pop("key_env", "") or ""), str(given.pop("kind", "") or entry.name)
-        if not isinstance(given.get("models") or {}, Mapping):
-            raise InvalidRequest("models: a model and what it is called there, such as {gpt-4o: prod-4o}")
         told = deployment_fields.made(entry.name, kind, given, hint="", now=clock.now())
         return Place(deployment_fields.checked(told), key_env)
 
@@ -52,6 +51,10 @@ class Vendors(Section[Place]):
         now = clock.now()
         bare = Deployment(name="", vendor="", kind="", url="", created_at=now, rotated_at=now)
         return {name: value for name, value in self.shown(Place(bare)).items() if value != ""}
+
+    def check(self, name: str, old: Place | None, thing: Place, coming: Coming) -> None:
+        if old is None or old.told.place != thing.told.place:
+            self._key(thing)
 
     def refusal(self, old: Place, thing: Place) -> str:
         is_other = (old.told.kind, old.told.vendor) != (thing.told.kind, thing.told.vendor)

@@ -13,6 +13,7 @@ from core.experiments.words import amount, names
 from core.formats.text import folded, is_storable
 
 MAX_VARIANTS = 10
+MAX_NAME = 200
 MAX_WEIGHT = 1_000_000
 MAX_TEXT = 20_000
 

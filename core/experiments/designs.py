@@ -9,7 +9,7 @@ from typing import Any
 from core import clock
 from core.domain.experiment import Experiment, Phase, Variant
 from core.errors import Conflict, InvalidRequest, NotFound
-from core.experiments.checks import checked_design, checked_unit, checked_variants, made_up_hypothesis
+from core.experiments.checks import MAX_NAME, checked_design, checked_unit, checked_variants, made_up_hypothesis
 from core.experiments.planner import next_weights
 from core.formats.text import as_list
 from core.storage.engine.database import Connection
@@ -45,8 +45,8 @@ class ExperimentDesigns:
                 long, a field of the design out of range.
             ModelNotFound, AuthenticationError: A variant's model cannot be asked.
         """
-        if not name.strip() or len(name) > 200:
-            raise InvalidRequest("An experiment needs a name of 1 to 200 characters.")
+        if not name.strip() or len(name) > MAX_NAME:
+            raise InvalidRequest(f"An experiment needs a name of 1 to {MAX_NAME} characters.")
         made = checked_design(design)
         chosen = checked_variants(as_list(variants), self._resolve)
         now = clock.now()

@@ -78,7 +78,7 @@ class AliasService:
         Raises:
             InvalidRequest: The name is no name, or that of a model. ModelNotFound.
         """
-        self._check(name, target)
+        self.check(name, target)
         if not all(map(is_storable, (target.system or "", target.prompt_version, note, author, run_id))):
             raise InvalidRequest("A text of the alias holds a NUL or half of a surrogate pair.")
         old = next((alias for alias in self._store.all() if alias.name == name), None)
@@ -210,7 +210,8 @@ class AliasService:
         except Conflict:
             return  # stopped already
 
-    def _check(self, name: str, target: Target) -> None:
+    def check(self, name: str, target: Target) -> None:
+        """Raises: as `set`."""
         if not _NAME.fullmatch(name):
             raise InvalidRequest("An alias needs a name of letters, digits and . _ -, at most 80.")
         if self._is_model(name):

@@ -29,7 +29,7 @@ class KeyService:
 
     def __init__(self, database: Database, writer: Writer, owner_id: Callable[[str], str]) -> None:
         """owner_id: The id of a person by name or id; raises NotFound."""
-        self._owner_id = owner_id
+        self.owner_of = owner_id
         self._store = KeyStore(database)
         self._writer = writer
         self._known: tuple[dict[str, Key], float] = {}, -math.inf  # by digest, and when they were read
@@ -80,7 +80,7 @@ class KeyService:
 
     def _owned(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The fields with an owner by their id. Raises: NotFound."""
-        return fields | {"owner": self._owner_id(fields["owner"])} if fields.get("owner") else fields
+        return fields | {"owner": self.owner_of(fields["owner"])} if fields.get("owner") else fields
 
     def revoke(self, key_id: str) -> Key:
         """It holds here at once, and in other processes within a second. Raises: NotFound; Conflict: it is revoked."""

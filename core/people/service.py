@@ -48,7 +48,7 @@ class PeopleService:
         """
         person = Person(
             id=f"u_{secrets.token_hex(8)}",
-            name=_checked_name(name),
+            name=checked_name(name),
             role=checked_role(role),
             team=checked_team(team),
             password=passwords.hashed(password),
@@ -241,7 +241,7 @@ def checked_team(team: str) -> str:
     return text
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
     text = name.strip()
     if not _NAME.fullmatch(text) or not (is_storable(text) and text.isprintable()):
         raise InvalidRequest(

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from core.clock import DAY_US
 from core.errors import InvalidRequest
+from core.formats.text import tags_problem
 
 Part = Literal["texts", "calls"]
 PARTS: tuple[Part, ...] = ("texts", "calls")
@@ -114,7 +115,10 @@ def believed_us(now_us: int, last_us: int, newest_us: int | None) -> int:
 def checked_scope(scope: str) -> str:
     """Raises: InvalidRequest: It is none."""
     kind, _, name = scope.partition(":")
-    if scope != ALL and not (kind in ("key", "tag") and name and len(name) <= 200 and "," not in name):
+    is_one = (
+        name and len(name) <= 200 and "," not in name if kind == "key" else kind == "tag" and not tags_problem([name])
+    )
+    if scope != ALL and not is_one:
         raise InvalidRequest(f"scope == {scope[:60]!r}, must be all, key:ID or tag:NAME", param="scope")
     return scope
 

@@ -128,7 +128,7 @@ def test_an_experiment_that_runs_is_not_changed(mm: ModelManager):
         ),
         ("alerts: {r: {kind: error_rate, abov: 5%}}", "alerts r: .*abov"),
         ("keys: all", "keys holds a list of things"),
-        ("budgets: {x: {limit_usd: much}}", "budgets x: limit_usd must be an amount"),
+        ("budgets: {x: {limit_usd: much}}", "budgets x: limit_usd =="),
         ("budgets: {x: {period: day}}", "budgets x: a budget needs limit_usd"),
         ("aliases: {a: {modle: sim-fast}}", "did you mean model?"),
         ("prices: [{provider: openai, model: gpt-4o}]", "line 1: prices: The row says nothing"),
@@ -145,6 +145,63 @@ def test_what_is_wrong_is_named_by_its_line_before_anything_is_done(mm: ModelMan
     with pytest.raises(InvalidRequest, match=says):
         apply(mm, text)
     assert (mm.keys.all(), mm.budgets.statuses(), mm.configuration.managed("keys")) == ([], [], {})
+
+
+def test_what_could_not_be_brought_about_is_refused_before_anything_is_done(mm: ModelManager):
+    """Each comes after a key that could be made: it is not, and neither by a dry run nor for good a traceback comes."""
+    refused = {
+        "budgets: {b: {limit_usd: nan}}": "limit_usd == nan, must be between",
+        "budgets: {b: {limit_usd: 5, refuses_unpriced: yes}}": "refuses_unpriced == 'yes', must be true or false",
+        "budgets: {b: {limit_usd: 5, action: downgrade, downgrade_to: nope}}": "no model 'nope'",
+        "budgets: {b: {limit_usd: 5, scope: 'deployment:nope'}}": "fits no call",
+        "aliases: {h: {model: nope}}": "no such model",
+        "aliases: {h: {model: [sim-fast]}}": "model == .*must be a text",
+        "aliases: {h: {model: sim-fast, system: 5}}": "system == '5', must be a text; in quotes",
+        "aliases: {'a b': {model: sim-fast}}": "needs a name of letters",
+        "aliases: {h: {model: sim-fast, parameters: []}}": "parameters == .*must be fields",
+        "users: {A: {role: viewer}}": "one must be an admin",
+        "users: {'a b': {role: admin}}": "name == 'a b'",
+        "retention: {all: {texts: 400d, calls: 30d}}": "longer than calls",
+        "retention: {all: }": "Say how long",
+        "retention: {'tag: eu': {texts: 7d}}": "scope == 'tag: eu'",
+        "retention: {'key:nope': {texts: 7d}}": "no key 'nope'",
+        "vendors: {d: {kind: openai}}": "key_env must name",
+        "vendors: {d: {kind: openai, key_env: AZURE_KEY, is_enabled: no}}": "is_enabled == 'no', must be true or false",
+        "experiments: {x: {variants: [sim-fast, {model: sim-careful, weight: 0.5}]}}": "weight == '0.5', must be a whole",
+        "experiments: {x: {variants: [sim-fast, {model: sim-careful, is_shadow: yes}]}}": "is_shadow == 'yes'",
+        "alerts: {~: {kind: error_rate, above: 5%}}": "one of alerts has no name",
+        'alerts: {"a\\e[31m": {kind: error_rate, above: 5%}}': r"'a\\x1b\[31m' is no name",
+        "budgets: [{name: [b], limit_usd: 5}]": "is no name",
+        "": "",
+    }
+    for text, says in refused.items():
+        with pytest.raises(InvalidRequest, match=says or "no person 'Nobody'"):
+            differences(mm, f"keys: {{ci: {{{'' if says else 'owner: Nobody'}}}}}\n{text}")
+    with pytest.raises(InvalidRequest, match="after now"):
+        differences(mm, "keys: {ci: {expires_at: 2001-01-01}}")
+    with pytest.raises(InvalidRequest, match="is empty"):  # a template that failed takes nothing away
+        differences(mm, "# nothing\n")
+
+
+def test_what_comes_with_the_same_file_may_be_named_in_it_and_names_have_no_blanks_around_them(mm: ModelManager):
+    text = """
+users: {Vera: , Anna: {role: admin}}
+keys: {' ci ': {owner: Vera, team: red}}
+budgets:
+  team: {limit_usd: "0.1234567891", scope: "team:red"}
+  eu: {limit_usd: 5, scope: "deployment:eu"}
+aliases: {h: {model: sim-fast}, gpt: {model: eu/gpt-4o}}
+retention: {"key:ci": {texts: 7d}}
+vendors: {eu: {kind: openai, key_env: AZURE_KEY}}
+experiments: {x: {variants: [sim-careful, h]}}
+prices:
+  - {provider: openai, model: m, input: 1, output: 2, effective_from: "2026-01-01T02:00:00+02:00"}
+"""
+    assert len(apply(mm, text)) == 11
+    assert [each.text for each in differences(mm, text)] == []
+    assert differences(mm, mm.configuration.export()) == []
+    with pytest.raises(InvalidRequest, match="is there twice"):
+        differences(mm, f"{text}  - {{provider: openai, model: m, input: 1, output: 3, effective_from: 2026-01-01}}")
 
 
 def test_the_commands_say_what_they_do(
@@ -164,4 +221,4 @@ def test_the_commands_say_what_they_do(
     assert "scope: key:ci" in capsys.readouterr().out
     file.write_text("budgets: {ci: {limit_usd: 5, scope: 'key:nobody'}}")
     assert main(["apply", str(file)]) == 1
-    assert "budgets ci: There is no key 'nobody'" in capsys.readouterr().err
+    assert "line 1: budgets ci: scope == 'key:nobody' fits no call: There is no key 'nobody'" in capsys.readouterr().err
