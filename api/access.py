@@ -50,6 +50,7 @@ _BROWSER_HINT = "Send a key (aimm keys create NAME), or set AIMM_REQUIRE_KEY=1 w
 _NOUNS = {
     "budgets": "budget",
     "keys": "key",
+    "teams": "team",
     "vendors": "deployment",
     "alert-rules": "alert",
     "alert-silences": "silence",

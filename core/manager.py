@@ -21,7 +21,7 @@ from core.comparison.service import ComparisonService
 from core.config import Settings
 from core.configuration.alerts import Alerts
 from core.configuration.experiments import Experiments as ConfiguredExperiments
-from core.configuration.people import Users
+from core.configuration.people import Teams, Users
 from core.configuration.sections import Aliases, Budgets, Keys, Prices, Retention
 from core.configuration.service import ConfigurationService
 from core.configuration.vendors import Vendors
@@ -61,6 +61,7 @@ from core.monitoring.spend import SpendService
 from core.people.audit import AuditService
 from core.people.roles import RoleRules
 from core.people.service import PeopleService
+from core.people.teams import TeamService
 from core.prompts.service import PromptService
 from core.providers.registry import Registry
 from core.retention.forgetting import Forgetting
@@ -129,6 +130,9 @@ class ModelManager(CallMethods):
         )
         self.people = PeopleService(*self._db, rules, lambda: self.keys.refresh())
         self.keys = KeyService(*self._db, lambda name: self.people.named(name).id)
+        self.teams = TeamService(
+            *self._db, lambda: [*(key.team for key in self.keys.all()), *(each.team for each in self.people.all())]
+        )
         self.logins = LoginService(*self._db)
         self.requests = RequestKeeper(*self._db, self._presence)
         self.prompts = PromptService(*self._db)
@@ -189,6 +193,7 @@ class ModelManager(CallMethods):
             breakers=self.breakers,
             limits=RateLimits(
                 self._writer,
+                self.teams.afind,
                 is_shared=self.settings.n_workers > 1 or not self.database.is_sqlite,
                 timeout_s=self.settings.call_timeout_s,
             ),
@@ -253,6 +258,7 @@ class ModelManager(CallMethods):
                 Vendors(self.deployments),
                 Users(self.people),
                 Keys(self.keys),
+                Teams(self.teams),
                 Budgets(self.budgets, self.keys, self.settings.time_zone),
                 Aliases(self.aliases),
                 Prices(self.prices),
@@ -320,7 +326,7 @@ class ModelManager(CallMethods):
 
     def _look_up(self) -> None:
         if time.monotonic() - self.calls.last_at < BUSY_S:
-            for each in (self.keys, self.traffic, self.budgets, self.people):
+            for each in (self.keys, self.traffic, self.budgets, self.people, self.teams):
                 each.refresh()
 
     def _resolved_variant(self, variant: Variant) -> Variant:

@@ -1,4 +1,4 @@
-"""Keys of programs: made, listed, changed, revoked."""
+"""Keys of programs: made, listed, changed, revoked; and limits of teams."""
 
 from decimal import Decimal
 from typing import Any
@@ -10,6 +10,7 @@ from api.rest.dependencies import Manager, StrictRoute, moment
 from api.rest.money import budget_view
 from api.rest.views import View
 from core import Allowance, Key, clock
+from core.domain.people.team import Team
 
 router = APIRouter(route_class=StrictRoute)
 
@@ -20,6 +21,7 @@ _key_view = View(
     " created_at expires_at revoked_at last_used_at",
     valid=lambda key: key.is_valid_at(clock.now()),
 )
+_team_view = View(Team, "name rpm tpm max_parallel")
 
 
 @router.get("/keys")
@@ -52,3 +54,15 @@ def change_key(key_id: str, body: schemas.ChangeKey, mm: Manager) -> dict[str, A
 @router.delete("/keys/{key_id}")
 def revoke_key(key_id: str, mm: Manager) -> dict[str, Any]:
     return {"status": "success", "key": _key_view(mm.keys.revoke(key_id))}
+
+
+@router.get("/teams")
+def list_teams(mm: Manager) -> dict[str, Any]:
+    """Each team that a key or a person names, or that has limits."""
+    return {"status": "success", "teams": _team_view.each(mm.teams.all())}
+
+
+@router.put("/teams/{name}")
+def set_team(name: str, body: schemas.TeamLimits, mm: Manager) -> dict[str, Any]:
+    """Gives a team its limits, in the place of those it had; without any it has none."""
+    return {"status": "success", "team": _team_view(mm.teams.set(name, **body.model_dump()))}

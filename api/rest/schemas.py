@@ -273,6 +273,16 @@ class ChangeKey(Body):
     team: str = Field(default="", max_length=60, description="The team that its calls are charged to.")
 
 
+class TeamLimits(Body):
+    """The limits of all keys and people of a team together."""
+
+    model_config = ConfigDict(extra="forbid")  # a misspelt limit would be none
+
+    rpm: Rate | None = Field(default=None, description="Requests a minute.")
+    tpm: Tokens | None = Field(default=None, description="Tokens a minute, input and output.")
+    max_parallel: Rate | None = Field(default=None, description="Calls at the same time.")
+
+
 class CreateKey(ChangeKey):
     name: Annotated[str, Field(min_length=1, max_length=80)]
     scopes: Scopes = Field(default=["call"], min_length=1)

@@ -179,7 +179,7 @@ class CallEngine:
         sent = self._router.at_target(request, origin)
 
         async def count() -> int:
-            await self._limits.take(origin.key, origin.user_id, 0, is_call=False)
+            await self._limits.take(charged(origin), None)
             provider, model = await self._registry.resolve(sent.model)
             return await provider.count_tokens(replace(sent, model=model.name))
 
@@ -370,9 +370,7 @@ class CallEngine:
     async def _answer(self, call: Call) -> None:
         """Bring an answer into the call: the model's, or one of its fallbacks'. Raises: AimmError."""
         await self._writer.check()  # nobody is asked what could not be recorded
-        key = call.origin.key
-        n_tokens = likely_tokens(call.request) if key is not None and (key.tpm or key.user_tpm) else 0
-        call.state.taken = await self._limits.take(key, call.origin.user_id, n_tokens)
+        call.state.taken = await self._limits.take(call.origin, partial(likely_tokens, call.request))
         names = [call.request.model, *call.origin.fallbacks]
         while True:
             name = names.pop(0)

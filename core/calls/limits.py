@@ -4,13 +4,16 @@ import asyncio
 import secrets
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 from core import clock
+from core.calls.origin import Origin
 from core.domain.generation import Quota
 from core.domain.key import Key
+from core.domain.people.team import Team
 from core.errors import RateLimited
 from core.storage.engine.writer import Writer
 from core.storage.gateway.rate_hits import WINDOW_US, Hit, Refused, Taken, Use, UseKind, settle, take, wait_us
@@ -55,36 +58,43 @@ class _Window:
 
 
 class RateLimits:
-    """Requests and tokens a minute, and calls at once, of a key and of each of its users.
+    """Requests and tokens a minute, and calls at once, of a key, of each of its users, and of a team.
 
     A minute is a sliding window, so that none ever sees more. Tokens are estimated as a call begins, and counted as it
     ends.
 
-    is_shared: Whether other processes count against the same limits; then the database counts.
+    team: Gives a team of a name, if it has limits. Its calls come from wherever its keys and people are, so that the
+        database counts them always, and all that such a call uses.
+    is_shared: Whether other processes count against the same keys' limits; then the database counts these too.
     timeout_s: The longest that a call takes.
     """
 
-    def __init__(self, writer: Writer, *, is_shared: bool, timeout_s: float) -> None:
+    def __init__(
+        self, writer: Writer, team: Callable[[str], Awaitable[Team | None]], *, is_shared: bool, timeout_s: float
+    ) -> None:
         self._writer = writer
+        self._team = team
         self._is_shared = is_shared
         self._longest_us = round((timeout_s + SLACK_S) * 1e6)
         self._windows: dict[str, _Window] = {}
         self._own: dict[str, list[tuple[_Window, list[int]]]] = {}  # the uses of calls under way, by hit
 
-    async def take(self, key: Key | None, user_id: str, n_tokens: int, *, is_call: bool = True) -> Pass:
+    async def take(self, origin: Origin, likely_tokens: Callable[[], int] | None) -> Pass:
         """Count a request.
 
-        n_tokens: The likely number. is_call: Whether it is ended by `settle`, and until then one of the calls at once.
+        likely_tokens: Of a call, which `settle` ends; until then it is one of the calls at once. None = it is no call.
 
         Raises:
             RateLimited: It would be one too many; it is not counted.
         """
-        uses = () if key is None else _uses(key, user_id, n_tokens, is_call)
+        team = await self._team(origin.team) if origin.team else None
+        uses = _uses(origin.key, origin.user_id, team, likely_tokens)
         if not uses:
             return FREE
-        now_us = clock.now_us() if self._is_shared else time.monotonic_ns() // 1000
+        is_shared = self._is_shared or team is not None
+        now_us = clock.now_us() if is_shared else time.monotonic_ns() // 1000
         hit = Hit(secrets.token_hex(12), now_us, now_us + self._longest_us, uses)
-        if self._is_shared:
+        if is_shared:
             found: Taken = await asyncio.wrap_future(self._writer.decide_together(take, hit))
         else:
             found = self._take(hit)
@@ -96,10 +106,11 @@ class RateLimits:
 
     def settle(self, hit: Hit, n_tokens: int | None) -> None:
         """End a call. n_tokens: What it really took; None = not known, and the estimate stands."""
-        if self._is_shared:
+        counted = self._own.pop(hit.id, None)
+        if counted is None:
             self._writer.submit(partial(settle, hit=hit, n_tokens=n_tokens))
             return
-        for use, (window, own) in zip(hit.uses, self._own.pop(hit.id), strict=True):
+        for use, (window, own) in zip(hit.uses, counted, strict=True):
             if use.kind == "calls":
                 window.change(own, 0)
             elif use.kind == "tokens" and n_tokens is not None:
@@ -138,29 +149,31 @@ class RateLimits:
 FREE = Pass()
 
 
-def _uses(key: Key, user_id: str, n_tokens: int, is_call: bool) -> tuple[Use, ...]:
-    limits: tuple[tuple[UseKind, str, int | None, int], ...] = (
-        ("requests", f"key:{key.id}", key.rpm, 1),
-        ("requests", f"user:{key.id}:{user_id}", key.user_rpm, 1),  # calls without a user are one user's
-        ("tokens", f"key:{key.id}", key.tpm, n_tokens),
-        ("tokens", f"user:{key.id}:{user_id}", key.user_tpm, n_tokens),
-        ("calls", f"key:{key.id}", key.max_parallel, 1),
-        ("calls", f"user:{key.id}:{user_id}", key.user_max_parallel, 1),
-    )
-    return tuple(
-        Use(kind, whose, most, n) for kind, whose, most, n in limits if most and (is_call or kind == "requests")
-    )
+def _uses(key: Key | None, user_id: str, team: Team | None, likely_tokens: Callable[[], int] | None) -> tuple[Use, ...]:
+    limits: list[tuple[UseKind, str, int | None]] = []
+    if key is not None:
+        own, user = f"key:{key.id}", f"user:{key.id}:{user_id}"  # calls without a user are one user's
+        limits += [("requests", own, key.rpm), ("requests", user, key.user_rpm)]
+        limits += [("tokens", own, key.tpm), ("tokens", user, key.user_tpm)]
+        limits += [("calls", own, key.max_parallel), ("calls", user, key.user_max_parallel)]
+    if team is not None:
+        all_ = f"team:{team.name}"
+        limits += [("requests", all_, team.rpm), ("tokens", all_, team.tpm), ("calls", all_, team.max_parallel)]
+    held = [(kind, whose, most) for kind, whose, most in limits if most and (likely_tokens or kind == "requests")]
+    n_tokens = likely_tokens() if likely_tokens and any(kind == "tokens" for kind, _, _ in held) else 0
+    return tuple(Use(kind, whose, most, n_tokens if kind == "tokens" else 1) for kind, whose, most in held)
 
 
 def _refusal(found: Refused) -> RateLimited:
     use, wait = found
-    whose = "this key" if use.whose.startswith("key:") else "this user"
+    kind, _, name = use.whose.partition(":")
+    whose = f"the team {name}" if kind == "team" else f"this {kind}"
     of = "calls at the same time" if use.kind == "calls" else f"{use.kind} a minute"
     text = f"The limit of {whose} is {use.most:,} {of}."
     if wait is None:
         text += f" This request alone may take {use.amount:,}: send a shorter one, or a smaller max_tokens."
     seconds = None if wait is None else wait / 1e6
-    return RateLimited(text, retry_after_s=seconds, quota=use.whose[:4], limit=(use.kind, use.most))
+    return RateLimited(text, retry_after_s=seconds, quota=kind, limit=(use.kind, use.most))
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from core.acting import acting_as, user_of_system
 from core.calls.origin import Origin
 from core.cli import evaluation, experiments, library, logs, operating, people, prices, records, retention
 from core.cli.alerts import commands as alerts
-from core.cli.gateway import keys, vendors
+from core.cli.gateway import keys, teams, vendors
 from core.cli.parts import command
 from core.config import Settings
 from core.demo.history import DemoSize
@@ -63,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_calls(commands)
     for group in (
-        logs, library, evaluation, prices, experiments, keys, people, records, retention, alerts, operating, vendors,
+        logs, library, evaluation, prices, experiments, keys, teams, people, records, retention, alerts, operating,
+        vendors,
     ):  # fmt: skip
         group.add(commands)
     _add_servers(commands)

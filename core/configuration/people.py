@@ -1,4 +1,4 @@
-"""The section of people who log in with a password. Those of an identity provider come from there."""
+"""The sections of people who log in with a password (those of an identity provider come from there), and of teams."""
 
 import secrets
 from dataclasses import dataclass
@@ -7,7 +7,9 @@ from core.configuration.document import Entry, check_fields
 from core.configuration.kinds import check_kinds
 from core.configuration.section import Coming, Plain, Section
 from core.domain.people.actor import Role
+from core.domain.people.team import Team
 from core.errors import InvalidRequest
+from core.people import teams
 from core.people.service import PeopleService, checked_name, checked_role, checked_team
 
 
@@ -74,3 +76,39 @@ class Users(Section[User]):
 
     def remove(self, name: str, old: User) -> None:
         self._service.disable(old.id)
+
+
+class Teams(Section[Team]):
+    """Limits of teams; one that the file holds no more has none."""
+
+    name = "teams"
+    _FIELDS = ("rpm", "tpm", "max_parallel")
+
+    def __init__(self, service: teams.TeamService) -> None:
+        self._service = service
+
+    def current(self) -> dict[str, Team]:
+        return {team.name: team for team in self._service.all() if team.has_limits}
+
+    def wanted(self, entry: Entry) -> Team:
+        check_fields(entry, self._FIELDS)
+        team = teams.checked(entry.name, **entry.fields)
+        if not team.has_limits:
+            raise InvalidRequest(f"a team needs one or more of {', '.join(self._FIELDS)}")
+        return team
+
+    def shown(self, thing: Team) -> Plain:
+        return {name: getattr(thing, name) for name in self._FIELDS}
+
+    def usual(self) -> Plain:
+        return dict.fromkeys(self._FIELDS)
+
+    def add(self, name: str, thing: Team) -> str:
+        self._service.set(name, **self.shown(thing))
+        return ""
+
+    def change(self, name: str, old: Team, thing: Team) -> None:
+        self.add(name, thing)
+
+    def remove(self, name: str, old: Team) -> None:
+        self._service.set(name)

@@ -12,11 +12,11 @@ from typing import Any, get_args
 from core.config import LogContent
 from core.domain.key import SCOPES, Key
 from core.domain.people.person import TEAM
+from core.domain.people.team import check_limit
 from core.errors import Forbidden, InvalidRequest
 from core.formats.text import is_storable, tags_problem
 
 PREFIX = "aimm_"
-MAX_LIMIT, MAX_TOKENS = 1_000_000, 1_000_000_000
 MAX_PATTERNS = 50
 _FORM = re.compile(r"aimm_([\w-]{43})([0-9a-f]{8})", re.ASCII)
 LIMITS = ("rpm", "user_rpm", "tpm", "user_tpm", "max_parallel", "user_max_parallel")
@@ -85,7 +85,7 @@ def checked(key: Key, fields: Mapping[str, Any], now: datetime) -> Key:
         raise InvalidRequest(f"A key has no field {', '.join(unknown)}; it has {', '.join(FIELDS)}.")
     key = replace(key, **fields)
     for name in LIMITS:
-        _check_limit(name, getattr(key, name))
+        check_limit(name, getattr(key, name))
     if problem := tags_problem(_texts("tags", key.tags)):
         raise InvalidRequest(problem)
     if key.log_content not in _LOG_CONTENT:
@@ -129,12 +129,6 @@ def _models(given: Any) -> tuple[str, ...]:
     if len(patterns) > MAX_PATTERNS or not all(1 <= len(p) <= 200 and p.isprintable() for p in patterns):
         raise InvalidRequest(f"models must be at most {MAX_PATTERNS} patterns of 1 to 200 characters, such as gpt-4o*")
     return patterns
-
-
-def _check_limit(name: str, given: Any) -> None:
-    most = MAX_TOKENS if name.endswith("tpm") else MAX_LIMIT
-    if given is not None and not (type(given) is int and 1 <= given <= most):
-        raise InvalidRequest(f"{name} == {given!r}, must be a whole number from 1 to {most:,}, or left out")
 
 
 def _future(given: Any, now: datetime) -> datetime | None:

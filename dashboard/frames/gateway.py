@@ -11,6 +11,8 @@ from core.domain.budget import BudgetStatus
 from core.domain.generation import Generation, Source
 from core.domain.key import Key
 from core.domain.metrics import Window
+from core.domain.people.person import Person
+from core.domain.people.team import Team
 from dashboard import formatting, tables
 from dashboard.frames import log, models
 from dashboard.process import manager
@@ -106,3 +108,17 @@ def rates(key: Key) -> str:
     )  # fmt: skip
     parts = [words.format(most) for words, most in limits if most]
     return ", ".join(parts) or formatting.UNKNOWN
+
+
+def teams_frame(teams: Sequence[Team], keys: Sequence[Key], people: Sequence[Person]) -> pd.DataFrame:
+    return tables.frame(
+        teams,
+        {
+            "team": lambda team: team.name,
+            "keys": lambda team: sum(key.team == team.name and key.revoked_at is None for key in keys),
+            "people": lambda team: sum(each.team == team.name and each.is_active for each in people),
+            "requests a minute": lambda team: team.rpm,
+            "tokens a minute": lambda team: team.tpm,
+            "calls at once": lambda team: team.max_parallel,
+        },
+    )

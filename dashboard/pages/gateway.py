@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import formatting, login
 from dashboard.components import head, managed
-from dashboard.components.gateway import keys, snippets, tail
+from dashboard.components.gateway import keys, snippets, tail, teams
 from dashboard.components.log import drawer
 from dashboard.frames import gateway
 from dashboard.visitors import allowed
@@ -32,8 +32,10 @@ st.caption(
 
 snippets.show(address, needs_key=needs_key)
 keys.show()
-managed.note("keys")
+teams.show()
+managed.note("keys", "teams")
 tail.show()
-if not st.query_params.get("key"):
+if not (st.query_params.get("key") or st.query_params.get("team")):
     drawer.show(st.session_state.get("gateway_shown", ()))
 keys.dialog(address)
+teams.dialog()

@@ -131,6 +131,7 @@ def _money(walk: Walk) -> None:
     key = walk("post", "/keys", {"name": "k"})["key"]["id"]
     walk("patch", "/keys/{key_id}", {"rpm": 5}, key_id=key)
     walk("delete", "/keys/{key_id}", key_id=key)
+    walk("put", "/teams/{name}", {"tpm": 500}, name="red")
 
 
 def _operating(walk: Walk) -> None:

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 BUSY_TIMEOUT_MS = 10_000  # how long a call waits for another program's lock before it is told
 MIGRATION_MS = 120_000  # how long a start waits while another process brings the tables up to date
 CONNECT_S = 5
-HEAD = "0034"
+HEAD = "0035"
 _VERSION = "SELECT version_num FROM alembic_version"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 # What stands for a version while a copy into a database is not finished, and where one out of it is.

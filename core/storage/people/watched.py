@@ -42,6 +42,7 @@ WATCHED: dict[str, Watched] = {
     "alert_silences": Watched("silence"),
     "reconciliations": Watched("reconciliation", "admin", name="source"),
     "people": Watched("person", "admin", secret=("password", "login"), quiet=("last_login_at",)),
+    "teams": Watched("team", "admin"),
     "retention_rules": Watched("retention", "admin", name="scope", quiet=("changed_at",)),
     "workflows": Watched("workflow", quiet=("updated_at",)),
     "prompts": Watched("prompt"),

@@ -172,6 +172,43 @@ def test_calls_at_once_and_tokens_are_exact_across_processes(open_manager: Open,
     assert {name: int(n) for name, n in counted.items()} == {f"tokens:key:{key.id}": n_tokens}  # no call is under way
 
 
+def test_the_limit_of_a_team_is_exact_in_two_processes_on_either_database(open_manager: Open, database_url: str):
+    managers = [open_manager(database_url) for _ in range(2)]
+    managers[0].teams.set("red", rpm=10, max_parallel=1000)
+    keys = [managers[0].keys.create(name, team="red", rpm=100)[0] for name in ("one", "two")]
+    other = managers[0].keys.create("other", team="blue")[0]
+    asked = [
+        managers[n % 2].submit(
+            managers[n % 2].request("Hi", model="sim-fast"), Origin(key=other if n >= 40 else keys[n // 2 % 2])
+        )
+        for n in range(44)
+    ]
+    errors = [call.done.exception(20) for call in asked]
+
+    refused = [error for error in errors if error is not None]
+    assert len(refused) == 30 and None in errors[:10] and errors[40:] == [None] * 4
+    assert {(type(error), str(error)) for error in refused} == {
+        (RateLimited, "The limit of the team red is 10 requests a minute.")
+    }
+
+
+def test_answers_tell_the_tightest_of_key_user_and_team(served: Running):
+    served.mm.teams.set("green", rpm=3, tpm=1_000_000)
+    _, secret = served.mm.keys.create("green", team="green", rpm=50, user_rpm=20, tpm=900)
+    told = served.chat("sim-fast", key=secret, user="u1").headers
+    served.chat("sim-fast", key=secret, user="u2")
+    served.chat("sim-fast", key=secret, user="u3")
+    with pytest.raises(openai.RateLimitError) as too_many:
+        served.chat("sim-fast", key=secret, user="u4")
+    served.mm.teams.set("green")
+    served.chat("sim-fast", key=secret, user="u4")
+
+    assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-remaining-requests"]) == ("3", "2")
+    assert told["x-ratelimit-limit-tokens"] == "900"
+    assert "the team green is 3 requests" in too_many.value.message
+    assert 50 <= int(too_many.value.response.headers["retry-after"]) <= 60
+
+
 def test_a_budget_says_when_it_has_room_again(served: Running):
     key, secret = served.mm.keys.create("poor")
     served.mm.budgets.create(name="Tiny", limit_usd="0.000001", period="day", scope=f"key:{key.id}", action="stop")

@@ -12,8 +12,10 @@ from tests.conftest import Open
 
 FILE = """
 users:
-  Anna: {role: admin, team: search}
   Vera:
+  Anna: {role: admin, team: search}
+teams:
+  search: {rpm: 600, max_parallel: 20}
 keys:
   - {name: ci, scopes: [call], models: [sim-*], tags: team-a, rpm: 60, owner: Anna, team: search}
   - name: boss
@@ -59,7 +61,7 @@ def test_a_file_is_brought_about_once_and_written_again_as_it_is(mm: ModelManage
     done = apply(mm, FILE)
 
     assert [each.difference for each in done] == planned
-    assert {each.kind for each in planned} == {"add"} and len(planned) == 13
+    assert {each.kind for each in planned} == {"add"} and len(planned) == 14
     [secret] = [each.told for each in done if each.difference.name == "ci" and each.told]
     assert mm.keys.find(secret).models == ("sim-*",)
     assert {each.budget.scope for each in mm.budgets.statuses()} == {"tag:team-a", f"key:{mm.keys.find(secret).id}"}
@@ -70,6 +72,9 @@ def test_a_file_is_brought_about_once_and_written_again_as_it_is(mm: ModelManage
         ("Anna", "admin", "search"), ("Vera", "viewer", "")
     }  # fmt: skip
     assert mm.keys.named("ci").owner_name == "Anna"
+    assert [(team.name, team.rpm, team.tpm, team.max_parallel) for team in mm.teams.all()] == [
+        ("search", 600, None, 20)
+    ]
     written = mm.configuration.export()
     assert apply(mm, written) == []
     assert secret not in written and "azure-0123456789abcdef" not in written
@@ -95,8 +100,10 @@ def test_what_a_file_loses_is_taken_away_and_what_others_made_is_not(mm: ModelMa
     [kept] = differences(mm, f"{less}\n".replace("budgets:", "budgets:\n  by hand: {limit_usd: 5}"))
     assert (kept.kind, kept.name) == ("keep", "by hand")
     apply(mm, FILE.replace("  Vera:\n", "").replace("Anna: {role: admin, team: search}", "Anna: {role: admin}"))
+    apply(mm, FILE.replace("  Vera:\n", "  Carl: {role: admin}\n").replace("Anna: {role: admin", "Anna: {role: viewer"))
+    apply(mm, FILE.replace("  Vera:\n", "").replace("Anna: {role: admin, team: search}", "Anna: {role: admin}"))
     assert {(each.name, each.role, each.is_active) for each in mm.people.all()} == {
-        ("Anna", "admin", True), ("Vera", "viewer", False)
+        ("Anna", "admin", True), ("Vera", "viewer", False), ("Carl", "admin", False)
     }  # fmt: skip
     apply(mm, FILE)
     apply(mm, "users: {Anna: {role: admin}}")
@@ -127,6 +134,9 @@ def test_an_experiment_that_runs_is_not_changed(mm: ModelManager):
             "there is no field 'key'; did you mean key_env?",
         ),
         ("alerts: {r: {kind: error_rate, abov: 5%}}", "alerts r: .*abov"),
+        ("teams: {red: {rpm: 0}}", "teams red: rpm == 0"),
+        ("teams: {red: {}}", "teams red: a team needs one or more of"),
+        ("teams: {red blue: {rpm: 5}}", "teams red blue: team == 'red blue'"),
         ("keys: all", "keys holds a list of things"),
         ("budgets: {x: {limit_usd: much}}", "budgets x: limit_usd =="),
         ("budgets: {x: {period: day}}", "budgets x: a budget needs limit_usd"),

@@ -20,7 +20,7 @@ OTHERS = set(
     "ask models worker run logs export check serve dashboard audit doctor sessions-list sessions-show prompts-list"
     " prompts-show prompts-diff prompts-pull datasets-list datasets-show datasets-export eval-show eval-list eval-diff"
     " eval-export prices-unpriced prices-list prices-diff experiments-list experiments-record experiments-verify"
-    " keys-list users-list comparisons-list comparisons-show comparisons-win-rates workflows-list workflows-show workflows-runs"
+    " keys-list teams-list users-list comparisons-list comparisons-show comparisons-win-rates workflows-list workflows-show workflows-runs"
     " retention-show retention-due retention-run retention-shrink db-backup db-restore db-copy db-upgrade db-version vendors-list"
     " vendors-test vendors-new-key vendors-reencrypt alerts-list alerts-export alerts-test".split()
 )
@@ -58,6 +58,7 @@ def written(folder: Path) -> list[tuple[str, ...]]:
         ("eval", "bless", "RUN", "--as", "best"),
         ("prices", "set", "openai", "m", "--input", "1", "--output", "2"),
         ("keys", "create", "ci"),
+        ("teams", "set", "red", "--rpm", "5"),
         ("keys", "revoke", "ci"),
         ("users", "add", "ada", "--role", "admin"),
         ("users", "add", "bob"),

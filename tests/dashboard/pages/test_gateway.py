@@ -228,3 +228,15 @@ def test_a_key_shows_the_budget_of_its_tag(app: AppTest, mm: ModelManager):
     show(app, "gateway")
 
     assert any(each.proto.label.startswith("Budget Team") for each in app.get("page_link"))
+
+
+def test_a_team_gets_its_limits_on_the_page(mm: ModelManager, app: AppTest):
+    mm.keys.create("ci", team="red")
+    show(app, "gateway")
+    app.query_params["team"] = "red"
+    app.run()
+    app.number_input(key=next(each.key for each in app.number_input if str(each.key).endswith("_tpm"))).set_value(5000)
+    button(app, "Save").click().run()
+
+    assert not app.exception
+    assert [(team.name, team.rpm, team.tpm) for team in mm.teams.all()] == [("red", None, 5000)]
