@@ -55,7 +55,7 @@ PAGES = (
     Entry("Library", "library/datasets", "Datasets", "dataset", "dataset import"),
     Entry("Records", "log", "Log", "list", LOG),
     Entry("Records", "alerting/alerts", "Alerts", "notifications", "rule"),
-    Entry("Records", "gateway", "Gateway", "router", "call key gateway_client gateway_model gateway_revoked"),
+    Entry("Records", "gateway", "Gateway", "router", "call key team gateway_client gateway_model gateway_revoked"),
     Entry("Records", "models", "Models & prices", "sell", PRICES),
     Entry("Records", "people/people", "People", "group", "person"),
     Entry("Records", "people/audit", "Audit", "history", AUDIT),
