@@ -1,5 +1,6 @@
 """A line of the log for each request of a program that made no call; calls have lines of their own."""
 
+import re
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -8,6 +9,7 @@ from api.gateway.exchange import KEY, REQUEST_ID
 from core.telemetry.process_log import request_under_way, tell_request, tells_requests
 
 _ASKED_OFTEN = frozenset({"/", "/health", "/healthz", "/readyz", "/api/health", "/metrics"})  # told where they fail
+_OF_SOMEBODY = re.compile(r"^(/api/(?:users|sessions)/).+?(/data)?$", re.DOTALL)
 
 
 class Telling:
@@ -28,8 +30,8 @@ class Telling:
                 request_id = next((v.decode() for n, v in message["headers"] if n == REQUEST_ID.encode()), "")
             await send(message)
 
-        begun = time.monotonic()
-        with request_under_way(scope["path"]) as request:
+        begun, path = time.monotonic(), _OF_SOMEBODY.sub(r"\1…\2", scope["path"])
+        with request_under_way(path) as request:
             try:
                 await self._app(scope, receive, sending)
             finally:
@@ -39,7 +41,7 @@ class Telling:
                     tell_request(
                         {
                             "id": request_id or None, "key_id": key.id if key else None, "method": scope["method"],
-                            "path": scope["path"], "http_status": status or None,
+                            "path": path, "http_status": status or None,
                             "ms": round((time.monotonic() - begun) * 1e3, 1),
                         }
                     )  # fmt: skip

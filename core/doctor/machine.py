@@ -73,6 +73,8 @@ def libraries() -> Iterator[Finding]:
 
 
 def port(number: int) -> Finding:
+    if not 1 <= number <= 65535:
+        return fault("port", f"There is no port {number}.", "Name one from 1 to 65535.")
     with socket.socket() as connection:
         connection.settimeout(2)
         if connection.connect_ex(("127.0.0.1", number)):
@@ -111,7 +113,7 @@ def private(path: Path, what: str) -> Iterator[Finding]:
     """A file with secrets or records that others may read."""
     with suppress(OSError):
         found = path.stat()
-        if stat.S_IMODE(found.st_mode) & 0o077:
+        if stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) & 0o077:
             yield warning("rights", f"Others may read {path}, which holds {what}.", f"chmod 600 {path}")
         if not os.access(path, os.R_OK | os.W_OK) and what == "records":
             yield fault(

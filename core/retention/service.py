@@ -111,14 +111,16 @@ class RetentionService:
     def note(self, wanted: LogFilter | None = None) -> str:
         """A sentence where calls that a filter may ask for were deleted; empty = none was."""
         progress = self._store.progress()
-        since_us = clock.to_us(wanted.since) if wanted is not None and wanted.since is not None else 0
+        since_us = max(0, clock.to_us(wanted.since)) if wanted is not None and wanted.since is not None else 0
         own = {each.scope for each in progress} - {ALL}
         general_us, own_us = (reaching(progress, "calls", scopes) for scopes in ([ALL], own))
         parts = []
         if general_us > since_us:
             parts.append(f"Calls before {_shown(general_us)} were deleted; sums of them are kept.")
         if own_us > max(since_us, general_us):
-            parts.append(f"Of some keys or tags, which have rules of their own, calls before {_shown(own_us)} were.")
+            parts.append(
+                f"Of some keys or tags, which have rules of their own, calls before {_shown(own_us)} were deleted."
+            )
         return " ".join(parts)
 
     def can_shrink(self) -> bool | None:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import logging
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -18,9 +19,11 @@ from google import genai
 from api.access import Access
 from api.edge.app import Edge
 from api.edge.packing import Expanded
+from api.edge.telling import Telling
 from api.server import Server
 from core import InvalidRequest
 from core.config import Settings
+from core.telemetry.process_log import JsonLines, requests
 from tests.builders import GPT, Running
 from tests.conftest import Open
 from tests.fakes.vendors import Reply
@@ -283,3 +286,16 @@ def test_a_vendors_fault_is_told_wherever_its_words_lie(served: Running, body: A
     answer = http.post(f"{served.address}/v1/chat/completions", json={**BODY, "model": "vllm/my-model"})
 
     assert (answer.status_code, answer.json()["error"]["message"]) == (422, told)
+
+
+def test_a_line_of_the_log_names_nobody_of_whom_a_path_is(caplog: pytest.LogCaptureFixture):
+    async def gone(*_: object) -> None:
+        """A caller who left: nothing was answered."""
+
+    caplog.set_level(logging.INFO, requests.name)
+    for path in ("/api/users/ada@x.org/data", "/api/sessions/ada/7", "/api/users", "/v1/models"):
+        asyncio.run(Telling(gone)({"type": "http", "method": "GET", "path": path}, gone, gone))  # type: ignore[arg-type]
+
+    told = [json.loads(JsonLines().format(record)) for record in caplog.records]
+    assert [line["path"] for line in told] == ["/api/users/…/data", "/api/sessions/…", "/api/users", "/v1/models"]
+    assert {line["http_status"] for line in told} == {None}

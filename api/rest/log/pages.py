@@ -71,9 +71,8 @@ def _wanted(request: Request, key: Key | None, *others: str) -> LogFilter:
     for name, value in request.query_params.multi_items():
         if name in given:
             raise InvalidRequest(f"{name[:60]} is given twice; the log takes one of each.", param=name[:60])
-        if name not in others:
-            given[name] = value
-    wanted = from_texts(given, now())
+        given[name] = value
+    wanted = from_texts({name: value for name, value in given.items() if name not in others}, now())
     if key is None or key.may("read"):
         return wanted
     if wanted.key not in (None, key.id, key.name):

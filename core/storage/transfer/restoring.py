@@ -40,6 +40,8 @@ def restore(file: Path, address: str, tell: Tell, *, force: bool) -> Backup:
     backup = look_at(file)
     if url.get_backend_name() == "sqlite":
         target = Path(url.database or "").resolve()  # of a link, what it leads to
+        if target.is_dir():
+            raise InvalidRequest(f"{target} is a folder.", hint="Check DATABASE_URL.")
         if target.exists() and os.path.samefile(file, target):
             raise InvalidRequest(f"{file} is the database itself.")
         _into_file(backup, target, Path(f"{Path(url.database or '').absolute()}.engine"), tell, force=force)

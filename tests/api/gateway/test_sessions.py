@@ -74,6 +74,7 @@ def test_the_log_is_asked_for_by_its_address(served: Running):
         ("status=bad", "status", "must be one of failed, ok, truncated, stopped, blocked, error"),
         ("modle=x", "modle", "There is no filter 'modle'; there are from, to, model"),
         ("model=a&model=b", "model", "given twice"),
+        ("limit=1&limit=2", "limit", "given twice"),
         ("cursor=nonsense", "cursor", "must be the `next` of the page before"),
         ("key=ci", "key", "say key_id"),
         ("from=soon", "from", "must be ISO 8601"),

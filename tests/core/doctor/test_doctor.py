@@ -193,6 +193,16 @@ def test_a_port_is_free_ours_or_anothers(monkeypatch: pytest.MonkeyPatch):
     with socket.create_server(("127.0.0.1", 0)) as other:
         assert machine.port(other.getsockname()[1]).level == "warning"
     assert machine.port(free_port()).level == "ok"
+    assert machine.port(99_999).level == machine.port(0).level == "fault"
+
+
+def test_a_folder_is_not_to_be_closed_to_its_users(run: Run, tmp_path: Path):
+    """`chmod 600 /tmp` would be what ends the machine."""
+    tmp_path.chmod(0o755)
+
+    found = run(DATABASE_URL=f"sqlite:///{tmp_path}")[1]
+
+    assert not [each for each in found if "chmod" in each.todo] and any("is no file" in each.found for each in found)
 
 
 def test_keys_are_tried_online_and_never_shown(run: Run, sqlite_url: str, gemini: FakeGemini):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -90,6 +90,9 @@ def test_old_texts_and_calls_go_and_every_sum_stays(database_url: str):
         mm.feedback.give("g025", {"thumb": "up", "text": "secret"})
         before = figures(mm, made.id)
         assert checked(mm) == []
+        assert (
+            mm.log.search(LogFilter(since=datetime(1960, 1, 1, tzinfo=UTC))).note == ""
+        )  # before 1970, and nothing is deleted yet
         assert [(each.part, each.n) for each in mm.retention.due()] == [("texts", 10), ("calls", 29)]
 
         assert mm.retention.run()

@@ -260,6 +260,9 @@ def test_a_backup_needs_a_free_name_a_folder_and_room(tmp_path: Path, monkeypatc
         Transfers(f"sqlite:///{tmp_path}/none.db", quiet).back_up(str(tmp_path / "backup"))
     with pytest.raises(InvalidRequest, match="is the database itself"):
         transfers.restore(str(path_of(url)), force=True)
+    with pytest.raises(InvalidRequest, match="is a folder"):
+        Transfers(f"sqlite:///{tmp_path}", quiet).restore(str(path_of(url)), force=True)
+    assert not tmp_path.with_name(f"{tmp_path.name}.engine.lock").exists()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 900, 100))
     with pytest.raises(DatabaseUnavailable, match=r"too little room .* are needed, 100 B are free"):
         transfers.back_up(str(tmp_path / "backup"))
