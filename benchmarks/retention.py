@@ -45,9 +45,14 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=5_000_000)
     parser.add_argument("--seconds", type=float, default=30, help="how long the server is measured alone")
     parser.add_argument("--postgresql", action="store_true")
+    parser.add_argument("--database", help="the address of a database that was filled before")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="the longest that deleting is watched")
     parser.add_argument("--kill", action="store_true", help="kill -9 after a third, and start again")
     args = parser.parse_args()
     with ExitStack() as stack:
+        if args.database:
+            measured(args, args.database, stack.enter_context(servers.vendor()))
+            return
         if args.postgresql:
             from rates import postgresql
 
@@ -138,6 +143,8 @@ def measured(args: argparse.Namespace, address: str, vendor: Asked) -> None:
             print(
                 f"{time.perf_counter() - begun:6.0f} s {found['requests']} p95 {p95(seen[-1000:]):.1f} ms", flush=True
             )
+            if time.perf_counter() - begun > args.minutes * 60:
+                break
             if args.kill and found["requests"][1] > args.calls // 3:
                 asked.server.kill()
                 break
