@@ -47,20 +47,29 @@ class LogService(LogStore):
         self._keeps_text = keeps_text
 
     def search(
-        self, wanted: LogFilter, *, limit: int = 50, cursor: str | None = None, texts: bool = False, counts: bool = True
+        self,
+        wanted: LogFilter,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        texts: bool = False,
+        counts: bool = True,
+        is_exact: bool = False,
     ) -> LogPage:
         """A page of what a filter finds, the newest first. cursor: `following` of the page before.
+
+        counts: Whether the total is wanted. is_exact: Of all calls, however long it takes to count them.
 
         Raises:
             InvalidRequest: The cursor is none, or one of another filter.
         """
         before = None if cursor is None else from_cursor(wanted, cursor)
-        found = self.page(wanted, limit, before, counts=counts)
+        found = self.page(wanted, limit, before, counts=counts, is_exact=is_exact)
         following = None if found.following is None else to_cursor(wanted, found.following)
         note = f"{found.note} {self.deleted(wanted)}".strip()
         if wanted.text and not self._keeps_text:
             note = f"{_NO_TEXTS} {note}".strip()
-        return LogPage(tuple(self.calls(found.ids, texts=texts)), following, found.total, note)
+        return LogPage(tuple(self.calls(found.ids, texts=texts)), following, found.total, note, found.since)
 
     def export(self, wanted: LogFilter, format_: str, *, texts: bool = False) -> Iterator[bytes]:
         """All calls that a filter finds, as a file in parts, as they are when the first part is read.

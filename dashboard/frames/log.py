@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.domain.generation import Generation
 from core.domain.log.breakdown import Cell
-from core.domain.log.filter import NAMES, LogFilter, from_texts
+from core.domain.log.filter import NAMES, LogFilter, LogPage, from_texts
 from core.domain.metrics import Counted, Feedback
 from dashboard import formatting, tables
 from dashboard.process import manager
@@ -20,6 +20,7 @@ from dashboard.visitors.voter import voter
 FEEDBACK_DAYS, PROMPT_LETTERS = 30, (54, 40)  # letters of a prompt: without opinions beside it, and with them
 # The filters in the address, by their names there.
 FILTERS = ("search", "key", *(name for name in NAMES if name not in ("from", "to", "text", "key_id")))
+FEW = 51  # more than a page of the table
 KIND = {True: "simulated", False: "real"}
 
 
@@ -44,10 +45,11 @@ def key_labels() -> dict[str, str]:
 
 
 @st.cache_data(ttl=10, show_spinner=False, max_entries=100)
-def counted(wanted: LogFilter) -> tuple[Counted | None, str]:
-    """All calls that a filter finds, and a remark on what is not counted."""
-    page = manager().log.search(wanted, limit=1)
-    return page.total, page.note
+def counted(wanted: LogFilter, *, is_exact: bool = False) -> LogPage:
+    """The total of all calls that a filter finds, and remarks on what is not counted."""
+    page = manager().log.search(wanted, limit=FEW, is_exact=is_exact)
+    is_sparse = page.since is not None and len(page.calls) < FEW  # the table looks for older ones in any case
+    return manager().log.search(wanted, limit=1, is_exact=True) if is_sparse else page
 
 
 @st.cache_data(ttl=10, show_spinner="Adding up …", max_entries=20)

@@ -11,7 +11,7 @@ from core.domain.log.filter import CHOICES
 from dashboard import address, formatting
 from dashboard.components import demo, head, inputs
 from dashboard.components.library import adding
-from dashboard.components.log import breakdown, drawer, feedback, history, session
+from dashboard.components.log import breakdown, drawer, feedback, history, session, totals
 from dashboard.frames import log, models
 
 FILTERS: dict[str, Sequence[str]] = {"model": models.names_on_record(), "status": CHOICES["status"]}
@@ -110,23 +110,15 @@ try:
 except InvalidRequest as error:
     inputs.refused(st, error)
     st.stop()
-total, note = log.counted(wanted)
+counted = totals.read(wanted)
+total = counted.total
 if is_filtered and (total is None or total.n):
     what = f"These calls, the newest {adding.MOST:,} at most"
     if chosen["session"]:
         session.offer(line, chosen["session"])
     adding.popover(line, "log_rows", lambda: log.latest(wanted, adding.MOST), what, skip_bad=True)
 
-
-if total is None:
-    said.markdown("Calls with these words", width="content")
-else:
-    usd = formatting.plain(formatting.usd(total.cost_usd))
-    parts = [f"**{total.n:,}** calls{'' if span else ' of all time'}", f"**{usd}**", f"{total.n_failed:,} failed"]
-    parts += [f"{total.n_unpriced:,} without a price"] if total.n_unpriced else []
-    said.markdown(" · ".join(parts), width="content")
-if note:
-    st.caption(formatting.plain(note))
+totals.show(said, counted, wanted)
 ids: list[str] = []
 if view == "Calls":
     ids = history.listed(line, wanted, total)

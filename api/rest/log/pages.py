@@ -83,16 +83,18 @@ def _wanted(request: Request, key: Key | None, *others: str) -> LogFilter:
 @router.get("/logs", openapi_extra=_FILTERS)
 def logs(  # noqa: PLR0913 - one for each parameter of the address
     request: Request, mm: Manager, key: Caller, limit: Limit = 50, cursor: str | None = None,
-    texts: bool = False, total: bool = True,
+    texts: bool = False, total: bool | Literal["exact"] = True,
 ) -> dict[str, Any]:  # fmt: skip
     """The newest calls that all filters find. `next` is the `cursor` of the following page, null = there is none.
 
-    texts: With prompts and answers. total: Whether to count and sum all that is found; null = too many to count.
+    texts: With prompts and answers. total: Whether to count and sum what is found; null = too many to count. Where no
+    index answers, it is counted back for a moment, to `since` if that was not enough; with `exact`, to the oldest call.
     """
     wanted = _wanted(request, key, "limit", "cursor", "texts", "total")
-    page = mm.log.search(wanted, limit=limit, cursor=cursor, texts=texts, counts=total)
+    is_exact = total == "exact"
+    page = mm.log.search(wanted, limit=limit, cursor=cursor, texts=texts, counts=bool(total), is_exact=is_exact)
     rows = [call_view(call) | (texts_view(call) if texts else {}) for call in page.calls]
-    found = None if page.total is None else _total_view(page.total)
+    found = None if page.total is None else _total_view(page.total) | {"since": page.since}
     return {"status": "success", "logs": rows, "next": page.following, "total": found, "note": page.note or None}
 
 

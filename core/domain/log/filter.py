@@ -104,12 +104,14 @@ class LogPage(NamedTuple):
     following: What the next page is asked with; None = there is none.
     total: All that the filter finds; None = not asked for, or more than is counted of a search: see note.
     note: A remark on what was not looked through or counted.
+    since: How far back the total was counted; None = all of it.
     """
 
     calls: tuple[Generation, ...]
     following: str | None
     total: Counted | None
     note: str = ""
+    since: datetime | None = None
 
 
 # The filters by the names that addresses, the command line and exports have for them, and what each takes.

@@ -73,9 +73,13 @@ class Conditions:
 
     def span(self, at: Any) -> list[Any]:
         """The range of time; a condition on the moment there is always, so that its index is taken."""
+        since_us, until_us = self.range_us
+        return [at >= since_us] if self._wanted.until is None else [at >= since_us, at < until_us]
+
+    @property
+    def range_us(self) -> tuple[int, int]:
         since, until = self._wanted.since, self._wanted.until
-        found = [at >= (0 if since is None else to_us(since))]
-        return found if until is None else [*found, at < to_us(until)]
+        return 0 if since is None else to_us(since), 1 << 62 if until is None else to_us(until)
 
     def stretch_end(self, connection: Connection, before: tuple[int, str] | None, n_calls: int) -> int | None:
         """The moment of the n-th call before a place; None = there are not so many in the range of time."""
@@ -87,7 +91,7 @@ class Conditions:
         return found
 
     def ways(self) -> Iterator[Way]:
-        """Those that may leave little, the likeliest first. PostgreSQL takes an index on a column by itself."""
+        """Those that may leave little, the likeliest first."""
         wanted = self._wanted
         if wanted.feedback in ("up", "down", "any"):
             opinions = select(feedback.c.generation_id).where(*_says(wanted.feedback)).distinct().subquery()
@@ -95,11 +99,6 @@ class Conditions:
         if wanted.tag:
             start = call_tags.join(generations, c.id == call_tags.c.generation_id)
             yield Way((call_tags.c.tag == wanted.tag,), start, call_tags.c.created_at, "tag")
-        if self._is_sqlite:
-            yield from self._by_columns()
-
-    def _by_columns(self) -> Iterator[Way]:
-        wanted = self._wanted
         for name, partial in _INDEXED.items():
             if getattr(wanted, name) is not None:
                 yield Way((*partial, self._is_of(name, c.__getitem__)), field_name=name)
@@ -111,7 +110,8 @@ class Conditions:
     def n_of(self, connection: Connection, way: Way) -> int:
         """The number of calls that a way leaves in the range of time; FEW + 1 = more than FEW."""
         one: Any = literal_column("1")
-        some = select(one).select_from(way.start).where(*way.where, *self.span(way.at)).limit(FEW + 1)
+        start = call_tags if way.field_name == "tag" else way.start  # whose rows need no looking up
+        some = select(one).select_from(start).where(*way.where, *self.span(way.at)).limit(FEW + 1)
         return int(connection.execute(select(func.count()).select_from(some.subquery())).scalar_one())
 
     def _column(self, name: str) -> Any:

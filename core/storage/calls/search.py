@@ -11,10 +11,13 @@ from core.clock import from_us
 from core.domain.metrics import Counted
 from core.formats.text import finds, is_whole_word, search_words, searchable, storable
 from core.storage.calls.filters import Conditions, Way, best_way
+from core.storage.engine.bulk import is_one_of
 from core.storage.schema import generation_bodies, generations
 
 FEW = 3_000  # calls whose texts are looked at one by one
+MANY = 20_000  # calls of the index of words that are put in order by their time
 ENOUGH_S = 0.3  # so long is gone back through the log for one page
+_AT_ONCE = 200  # texts
 _FIRST_STRETCH, _LAST_STRETCH = 2_000, 32_000  # calls that are gone back before the clock is looked at
 _MORE = "The calls with these words are many and are not counted."
 c, _searched = generations.c, generation_bodies.c.search_text
@@ -50,11 +53,27 @@ def find(connection: Connection, conditions: Conditions, words: str, limit: int,
     way, n = best_way(connection, conditions)
     if n > FEW:
         way, n = bodies.indexed(), bodies.n_indexed()
-    if n > FEW:
+    if n > MANY:
         return _going_back(connection, bodies, conditions, limit, before)
+    if n > FEW:
+        return _newest(bodies, conditions.of(way), limit, before)
     rows, _ = bodies.read(way, conditions.of(way))
     rest = rows if before is None else [row for row in rows if (row.created_at, row.id) < before]
     return Found(rest[: limit + 1], all_rows=rows)
+
+
+def _newest(bodies: "Bodies", where: Sequence[Any], limit: int, before: Place | None) -> Found:
+    """The calls that the index of words finds, put in order; texts are looked at where words alone do not decide."""
+    rows = bodies.places(where)
+    rest = rows if before is None else [row for row in rows if (row.created_at, row.id) < before]
+    if bodies.is_word:
+        return Found(rest[: limit + 1], all_rows=rows)
+    found: list[Any] = []
+    for start in range(0, len(rest), _AT_ONCE):
+        found += bodies.holding(rest[start : start + _AT_ONCE])
+        if len(found) > limit:
+            break
+    return Found(found[: limit + 1], note=_MORE)
 
 
 class Bodies:
@@ -71,6 +90,11 @@ class Bodies:
         # What one or two letters begin is no use of the index.
         self._words = [word for word in search_words(wanted) if len(word) > 2 or is_whole_word(word)]
 
+    @property
+    def is_word(self) -> bool:
+        """True if one word is looked for, which the index of words finds by itself."""
+        return self._words == [self.wanted]
+
     def holds(self, searched: str | None) -> bool:
         return searched is not None and self._pattern.search(searched) is not None
 
@@ -83,12 +107,12 @@ class Bodies:
         return Way((self._matches(),), _words.join(generation_bodies, row).join(generations), at, has_bodies=True)
 
     def n_indexed(self) -> int:
-        """The number of texts that the index finds; FEW + 1 = more than FEW, or no word is fit for it."""
+        """The number of texts that the index finds; MANY + 1 = more than MANY, or no word is fit for it."""
         if not self._words:
-            return FEW + 1
+            return MANY + 1
         start = _words if self._is_sqlite else generation_bodies
         one: Any = literal_column("1")
-        some = select(one).select_from(start).where(self._matches()).limit(FEW + 1)
+        some = select(one).select_from(start).where(self._matches()).limit(MANY + 1)
         return int(self._connection.execute(select(func.count()).select_from(some.subquery())).scalar_one())
 
     def _matches(self) -> Any:
@@ -99,6 +123,20 @@ class Bodies:
         vector = func.array_to_tsvector(func.array_remove(func.string_to_array(signs, " "), ""))
         match = " & ".join(f"'{word}'{'' if is_whole_word(word) else ':*'}" for word in self._words)
         return vector.op("@@")(cast(match, TSQUERY))  # not to_tsquery, which drops signs
+
+    def places(self, where: Sequence[Any]) -> list[Any]:
+        """The calls that the index of words finds, the newest first, without a look at their texts."""
+        statement = select(*_COLUMNS[:-1]).select_from(self.indexed().start).where(*where)
+        found = self._connection.execute(statement).all()
+        return sorted(found, key=lambda row: (row.created_at, row.id), reverse=True)
+
+    def holding(self, rows: Sequence[Any]) -> list[Any]:
+        """Those of these calls that have the text."""
+        body = generation_bodies.c
+        mine = is_one_of(self._connection, body.generation_id, [row.id for row in rows])
+        texts = self._connection.execute(select(body.generation_id, body.search_text).where(mine)).all()
+        ids = {id_ for id_, searched in texts if self.holds(searched)}
+        return [row for row in rows if row.id in ids]
 
     def read(self, way: Way, where: Sequence[Any], most: int | None = None) -> tuple[list[Any], Place | None]:
         """The calls of a way that have the text, the newest first, and the last place seen where `most` cut them."""

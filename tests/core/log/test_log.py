@@ -22,7 +22,7 @@ from core.domain.message import Message
 from core.errors import InvalidRequest, NotFound
 from core.formats import strict_json as json
 from core.log.service import LogService
-from core.storage.calls import filters, log, search
+from core.storage.calls import filters, log, search, stretches
 from core.storage.calls.feedback import FeedbackStore
 from core.storage.calls.generations import to_body, to_row
 from core.storage.calls.record import log_rows
@@ -104,7 +104,10 @@ def test_any_two_filters_find_the_same_as_a_look_at_each_call(
 ):
     for module in (filters, search):
         monkeypatch.setattr(module, "FEW", few)
+    monkeypatch.setattr(search, "MANY", 20 * few)  # of which some words have more, and some less
     monkeypatch.setattr(log, "MOST_LISTED", few)
+    monkeypatch.setattr(stretches, "N_CALLS", 2 * few)
+    monkeypatch.setattr(log, "COUNTED_S", 60)
     names = list(ONE)
     pairs = [(a, b) for at, a in enumerate(names) for b in names[at + 1 :]]
     for pair in [(), *((name,) for name in names), *pairs[few % 4 :: 4]]:
@@ -120,6 +123,27 @@ def test_any_two_filters_find_the_same_as_a_look_at_each_call(
             assert page.total == (len(of), n_failed, sum(costs, Decimal(0)), len(of) - len(costs)), pair
         else:
             assert "text" in pair and few == 3 and "not counted" in page.note
+
+
+def test_what_no_index_answers_is_counted_as_far_back_as_time_goes(logged: LogService, monkeypatch: pytest.MonkeyPatch):
+    for module, name, value in ((filters, "FEW", 3), (stretches, "N_CALLS", 10), (log, "COUNTED_S", -1)):
+        monkeypatch.setattr(module, name, value)
+    wanted = LogFilter(model="n", max_latency_s=2.0)
+    everything = [g for g in CALLS if g.request_model == "n" and g.latency_s <= 2]
+
+    page = logged.search(wanted, limit=200)
+
+    assert page.since is not None and page.total is not None and f"{page.since:%H:%M} UTC" in page.note
+    counted = [g for g in everything if g.created_at >= page.since]
+    assert 0 < page.total.n == len(counted) < len(everything)
+    seen = [g.id for g in page.calls]
+    assert sorted(seen) == sorted(g.id for g in counted)
+    while page.following is not None:
+        page = logged.search(wanted, limit=5, cursor=page.following)
+        seen += [g.id for g in page.calls]
+    assert sorted(seen) == sorted(g.id for g in everything) and len(set(seen)) == len(seen)
+    whole = logged.search(wanted, limit=1, is_exact=True)
+    assert whole.total is not None and whole.total.n == len(everything) and whole.since is None and not whole.note
 
 
 def test_pages_follow_each_other_while_calls_come(logged: LogService):
@@ -148,9 +172,10 @@ FOUND = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("few", [10_000, 3])
-def test_a_search_takes_what_is_typed_as_text(logged: LogService, few: int, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("few", "many"), [(10_000, 10_000), (3, 10_000), (3, 3)])
+def test_a_search_takes_what_is_typed_as_text(logged: LogService, few: int, many: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(search, "FEW", few)
+    monkeypatch.setattr(search, "MANY", many)
     for words, at in FOUND.items():
         found = {g.messages[0].text for g in logged.search(LogFilter(text=words), limit=200, texts=True).calls}
         if words == "1":
@@ -163,6 +188,7 @@ def test_a_search_goes_on_where_it_has_gone_back_long_enough(logged: LogService,
     monkeypatch.setattr(search, "ENOUGH_S", 0)
     monkeypatch.setattr(search, "_FIRST_STRETCH", 10)
     monkeypatch.setattr(search, "FEW", 1)
+    monkeypatch.setattr(search, "MANY", 1)
     wanted = LogFilter(text="refund")
     page, notes, seen = logged.search(wanted), [], []
     while True:
