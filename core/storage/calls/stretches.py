@@ -47,7 +47,7 @@ def stretches(connection: Connection, since_us: int, until_us: int) -> list[Span
 
 
 def side_by_side(spans: list[Span], look: Callable[[Span], Seen], until_s: float) -> list[tuple[Span, Seen]]:
-    """What was seen in each stretch, the newest first, as far as it was looked back at a moment of the monotonic clock.
+    """Each stretch with what was seen in it, the newest first, until this moment of the monotonic clock.
 
     The first ones are looked at in any case, one a thread.
     """
