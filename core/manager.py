@@ -120,7 +120,7 @@ class ModelManager(CallMethods):
         self._writer = Writer(self.database)
         self._db = self.database, self._writer
         keep = self.settings.keep_texts_days, self.settings.keep_calls_days
-        self.retention = RetentionService(*self._db, self._presence, keep)
+        self.retention = RetentionService(*self._db, self._presence, keep, lambda name: self.keys.named(name).id)
         self._ledger = Ledger(*self._db, self._presence)
         self._rollups = RollupStore(self.database)
         self._spend_by = SpendByStore(self.database)

@@ -281,7 +281,7 @@ class Retention(Section[RetentionRule]):
 
     def check(self, name: str, old: RetentionRule | None, thing: RetentionRule, coming: Coming) -> None:
         if name.removeprefix("key:") not in coming["keys"]:
-            self._scope(name)
+            self._service.scope_of(name)
 
     def shown(self, thing: RetentionRule) -> Plain:
         return {"texts": shown_days(thing.texts_days), "calls": shown_days(thing.calls_days)}
@@ -293,7 +293,7 @@ class Retention(Section[RetentionRule]):
         return not thing.is_fixed
 
     def add(self, name: str, thing: RetentionRule) -> str:
-        self._service.set_rule(self._scope(name), shown_days(thing.texts_days), shown_days(thing.calls_days))
+        self._service.set_rule(name, shown_days(thing.texts_days), shown_days(thing.calls_days))
         return ""
 
     def refusal(self, old: RetentionRule, thing: RetentionRule) -> str:
@@ -305,7 +305,3 @@ class Retention(Section[RetentionRule]):
 
     def remove(self, name: str, old: RetentionRule) -> None:
         self._service.drop_rule(old.scope)
-
-    def _scope(self, name: str) -> str:
-        kind, _, key = name.partition(":")
-        return f"key:{self._keys.named(key).id}" if kind == "key" else name

@@ -25,7 +25,7 @@ from core.domain.log.retention import (
     reaching,
     sweeps_of,
 )
-from core.errors import Conflict, DatabaseUnavailable, InvalidRequest
+from core.errors import Conflict, DatabaseUnavailable, InvalidRequest, NotFound
 from core.formats.days import check_order, days_of
 from core.storage.engine.database import Connection, Database
 from core.storage.engine.presence import Presence
@@ -49,11 +49,20 @@ Step = Callable[[Connection], Any]
 
 
 class RetentionService:
-    """fixed: The days of texts and of calls as the environment says; None = it says nothing."""
+    """fixed: The days of texts and of calls as the environment says; None = it says nothing.
+
+    key_id: The id of a key by its id or name; raises NotFound.
+    """
 
     def __init__(
-        self, database: Database, writer: Writer, presence: Presence, fixed: tuple[int | None, int | None]
+        self,
+        database: Database,
+        writer: Writer,
+        presence: Presence,
+        fixed: tuple[int | None, int | None],
+        key_id: Callable[[str], str],
     ) -> None:
+        self._key_id = key_id
         self._database = database
         self._writer = writer
         self._presence = presence
@@ -79,9 +88,11 @@ class RetentionService:
         """Make or change a rule. texts, calls: Such as 30d; forever; empty = as for all calls.
 
         Raises:
-            InvalidRequest: A value is none. Conflict: The environment has the rule for all calls.
+            InvalidRequest: A value is none. NotFound: There is no such key, so that nothing would ever be deleted.
+            Conflict: The environment has the rule for all calls.
         """
-        if checked_scope(scope) == ALL and any(self._fixed):
+        scope = self.scope_of(scope)
+        if scope == ALL and any(self._fixed):
             raise Conflict("AIMM_KEEP_TEXTS and AIMM_KEEP_CALLS say how long calls are kept; change them there.")
         days = [days_of(text, name, forever=True) for text, name in ((texts, "texts"), (calls, "calls"))]
         if scope != ALL and days == [None, None]:
@@ -93,7 +104,14 @@ class RetentionService:
 
     def drop_rule(self, scope: str) -> bool:
         """Take a rule away; False = there was none."""
-        return bool(self._writer.run(partial(self._store.drop_rule, scope=checked_scope(scope))))
+        with suppress(NotFound):
+            scope = self.scope_of(scope)
+        return bool(self._writer.run(partial(self._store.drop_rule, scope=scope)))
+
+    def scope_of(self, scope: str) -> str:
+        """A scope as rules are kept: with a key's id, also where its name is given. Raises: as `set_rule`."""
+        kind, _, name = checked_scope(scope).partition(":")
+        return f"key:{self._key_id(name)}" if kind == "key" else scope
 
     # Looking
 

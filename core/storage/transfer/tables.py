@@ -55,14 +55,16 @@ class Contents:
 
 
 def contents_of(connection: Connection) -> Contents:
-    """The measure of the database as this connection sees it now; tables that it has not yet are left out."""
+    """The measure of the database as this connection sees it now; what it has not yet is left out."""
     there = set(connection.dialect.get_table_names(connection))
     rows: dict[str, int] = {}
     sums: dict[str, int] = {}
     for table in all_tables():
         if table.name not in there:
             continue
-        summed = [column for column in table.c if _is_summed(column)]
+        if summed := [column for column in table.c if _is_summed(column)]:
+            known = {column["name"] for column in connection.dialect.get_columns(connection, table.name)}
+            summed = [column for column in summed if column.name in known]
         found = connection.execute(select(func.count(), *map(func.sum, summed)).select_from(table)).one()
         rows[table.name] = int(found[0])
         sums |= {f"{table.name}.{column.name}": int(n or 0) for column, n in zip(summed, found[1:], strict=True)}

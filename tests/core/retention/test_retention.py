@@ -156,11 +156,14 @@ def test_a_user_is_forgotten_and_their_sums_are_not(database_url: str):
 def test_rules_of_keys_and_tags_take_the_place_of_the_general_one(database_url: str):
     with managed(database_url) as mm:
         mm.retention.set_rule("all", "5d", "10d")
-        mm.retention.set_rule("key:k_long", "", "forever")
+        long = mm.keys.create("long")[0].id
+        assert mm.retention.set_rule("key:long", "", "forever").scope == f"key:{long}"  # as calls know it
+        with pytest.raises(NotFound):
+            mm.retention.set_rule("key:nobody", "1d", "")
         mm.retention.set_rule("tag:brief", "1d", "2d")
         given = [
             a_call(f"{name}{days}", days, key_id=key, tags=tags)
-            for name, key, tags in (("a", "", ()), ("k", "k_long", ()), ("t", "", ("brief",)), ("kt", "k_long", ("brief",)))
+            for name, key, tags in (("a", "", ()), ("k", long, ()), ("t", "", ("brief",)), ("kt", long, ("brief",)))
             for days in (0, 3, 7, 20)
         ]  # fmt: skip
         testing.record(mm, *given)
@@ -173,7 +176,7 @@ def test_rules_of_keys_and_tags_take_the_place_of_the_general_one(database_url: 
         with_text = [row[0] for row in mm.database.rows(select(generation_bodies.c.generation_id).where(has_text))]
         assert sorted(with_text) == ["a0", "a3", "k0", "k3", "kt0", "t0"]
         assert checked(mm) == []
-        assert mm.retention.drop_rule("key:k_long")
+        assert mm.retention.drop_rule("key:long")
         mm.retention.run()
         assert n_rows(mm, generations, generations.c.id == "k20") == 0
 

@@ -33,6 +33,7 @@ from core.storage.engine.database import Database, to_url
 from core.storage.engine.writer import Writer
 from core.storage.gateway.breakers import BreakerStore, Opening
 from core.storage.schema import metadata
+from core.storage.transfer.service import Transfers
 from tests.builders import NOON, a_generation
 from tests.conftest import ROOT, Open, fresh
 
@@ -467,3 +468,13 @@ def test_breakers_and_answers_are_written_over(open_manager: Open, database_url:
 
     assert BreakerStore(database).all() == {("openai", "m"): Opening(2, 2, "why")}
     assert ResponseStore(database).get("d", 50) == {"n": 2}
+
+
+def test_a_file_of_the_first_version_can_be_restored(tmp_path: Path):
+    """As it is kept before an upgrade: most of what a database is measured by was not there yet."""
+    at_revision(f"sqlite:///{tmp_path}/old.db", "0001", lambda _: None)
+
+    restored = Transfers(f"sqlite:///{tmp_path}/new.db", lambda _: None).restore(f"{tmp_path}/old.db", force=False)
+
+    assert restored.version == "0001"
+    assert Transfers(f"sqlite:///{tmp_path}/new.db", lambda _: None).version()[1]
