@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
@@ -21,7 +22,7 @@ from streamlit.web.server.starlette.starlette_app_utils import decode_signed_val
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 from core import InvalidRequest
-from core.domain.people.actor import Role
+from core.domain.people.actor import Actor, Role
 from core.domain.people.person import Person
 from core.formats import strict_json as json
 from core.listen_policy import is_loopback
@@ -33,6 +34,7 @@ WRONG = "That is not the password."
 FREE_TRIES, LONGEST_WAIT_S = 5, 60.0
 FREE_IN_ALL = 200  # wrong tries of all addresses together; of these, one a second is forgotten
 KEPT_ADDRESSES = 10_000
+_LAST = 1e11  # seconds: later moments are none
 # Where anybody may have an account, with an address that nobody has looked at.
 _ANYBODYS = re.compile(r"//accounts\.google\.com/|//login\.microsoftonline\.com/(common|organizations|consumers)/")
 
@@ -164,7 +166,8 @@ async def is_in(connection: HTTPConnection) -> bool:
     if known or (known is None and await asyncio.to_thread(manager().logins.holds, token, secret)):
         return True
     account = account_of(connection.cookies)
-    return bool(account) and await asyncio.to_thread(person_of, account) is not None
+    address = connection.client.host if connection.client else ""
+    return bool(account) and await asyncio.to_thread(_comes_in, account, address)
 
 
 def visitor(cookies: Mapping[str, str]) -> Visitor | None:
@@ -191,6 +194,24 @@ def held_by(cookies: Mapping[str, str]) -> tuple[str, str]:
         return token, manager().settings.dashboard_password or ""
     person = manager().people.of_id(person_id)
     return token, person.password or "" if person is not None and person.is_active else ""
+
+
+def actor_of(person: Person, address: str) -> Actor:
+    """The actor of a login, for the audit."""
+    return Actor(name=person.name, role=person.role, door="page", address=address, id=person.id, team=person.team)
+
+
+def _comes_in(account: Mapping[str, Any], address: str) -> bool:
+    """True if an account may come in; that it does, or may not, is noted once of each login."""
+    person, audit = person_of(account), manager().audit
+    if person is None:
+        name = str(account.get("email") or account.get("sub") or "")
+        audit.login_refused(name[:200], address, "The identity provider's account has no role here.")
+        return False
+    issued = account.get("iat")  # which a login's token has, and no token that is looked at again changes
+    at = datetime.fromtimestamp(issued, UTC) if isinstance(issued, int | float) and 0 < issued < _LAST else None
+    audit.came_in(person, actor_of(person, address), at)
+    return True
 
 
 def person_of(account: Mapping[str, Any]) -> Person | None:

@@ -20,6 +20,7 @@ from streamlit import auth_util, runtime
 
 from core import AimmError
 from core.domain.key import LOGIN_LIFE_S
+from core.domain.people.actor import Actor
 from core.domain.people.person import Person
 from dashboard import login
 from dashboard.process import manager
@@ -216,9 +217,13 @@ def _begun(given: Mapping[str, str], address: str, browser: str) -> str:
         return bool(found)
 
     if problem := tries.refused(address, is_right, browser):
+        known = next((each.name for each in people.all() if name and each.name.casefold() == name.casefold()), "")
+        manager().audit.login_refused(known, address, problem if problem != login.WRONG else "wrong password")
         return problem if problem != login.WRONG or not name else "That is not the name or not the password."
     if found:
+        manager().audit.logged_in(login.actor_of(found[0], address), "password")
         return manager().logins.begin(found[0].password or "", found[0].id)
+    manager().audit.logged_in(Actor(name="shared login", door="page", address=address), "the password that all share")
     return manager().logins.begin(manager().settings.dashboard_password or "")
 
 

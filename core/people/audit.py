@@ -5,17 +5,20 @@ import io
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
-from core import acting
-from core.domain.people.actor import Actor
+from core import acting, clock
+from core.domain.people.actor import SYSTEM, Actor
 from core.domain.people.entry import AUDIT_FORMATS, AuditEntry, Wanted
+from core.domain.people.person import Person
 from core.errors import InvalidRequest, NotFound
 from core.formats import strict_json as json
 from core.formats.text import safe_cell
-from core.storage.engine.database import Database
+from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Writer
 from core.storage.people.audit import AuditStore
-from core.storage.people.changes import add, refused_entry
+from core.storage.people.changes import add, entry_of_door
+from core.storage.people.persons import PersonStore
 
 COLUMNS = (
     "id", "created_at", "actor", "actor_id", "role", "door", "address", "outcome", "action", "kind", "subject",
@@ -23,6 +26,7 @@ COLUMNS = (
 )  # fmt: skip
 AT_ONCE = 500
 _DEED = "read the audit"
+LOGIN, NOBODY = "login begun", "somebody"
 REPEATED_S, KEPT = 60.0, 1000  # the same refusal is noted once a minute
 
 
@@ -79,16 +83,42 @@ class AuditService:
             if before is None:
                 return
 
-    def refused(self, actor: Actor, action: str, subject: str) -> None:
+    def refused(self, actor: Actor, action: str, subject: str, **detail: str) -> None:
         """Note that a door turned somebody away; of the same again and again, one a minute."""
-        key, now = (actor.id or actor.name, action, subject), time.monotonic()
+        key, now = (actor.id or f"{actor.name} {actor.address}", action, subject), time.monotonic()
         with self._lock:
             if now - self._refused.get(key, -REPEATED_S) < REPEATED_S:
                 return
             if len(self._refused) >= KEPT:
                 self._refused.clear()
             self._refused[key] = now
-        rows = [refused_entry(actor, action, subject)]
+        self._note(actor, action, subject, "refused", detail)
+
+    def logged_in(self, actor: Actor, way: str) -> None:
+        """Note a login. way: By which it was."""
+        self._note(actor, LOGIN, "", "done", {"way": way})
+
+    def came_in(self, person: Person, actor: Actor, at: datetime | None) -> None:
+        """Note a login by an identity provider, once in all processes. at: When it began; None = it does not say."""
+        last, now = person.last_login_at, clock.now()
+        if last is not None and (at is None or min(at, now) <= last):
+            return
+        at_us = clock.to_us(min(at or now, now))
+        rows = [entry_of_door(actor, LOGIN, "", "done", {"way": "identity provider"})]
+
+        def work(connection: Connection) -> None:
+            if PersonStore.came_in(connection, person.id, at_us):
+                add(connection, rows)
+
+        with acting.acting_as(SYSTEM):
+            self._writer.run(work)
+
+    def login_refused(self, name: str, address: str, why: str) -> None:
+        """Note a login that was tried. name: Of somebody who is known; any other text may be a password."""
+        self.refused(Actor(name=NOBODY, role="viewer", door="page", address=address), LOGIN, name, note=why)
+
+    def _note(self, actor: Actor, action: str, subject: str, outcome: str, detail: dict[str, str]) -> None:
+        rows = [entry_of_door(actor, action, subject, outcome, detail)]
         self._writer.submit(lambda connection: add(connection, rows))
 
 

@@ -204,9 +204,7 @@ class PeopleService:
     def _meet(self, name: str, role: Role, identity: str) -> Person:
         """The person of an account that comes for the first time."""
         now = clock.now()
-        made = Person(
-            id=f"u_{secrets.token_hex(8)}", name=name, role=role, identity=identity, created_at=now, last_login_at=now
-        )
+        made = Person(id=f"u_{secrets.token_hex(8)}", name=name, role=role, identity=identity, created_at=now)
 
         def work(connection: Connection) -> None:
             if not self._store.has_login(connection, login_of(made)):  # another process may have met them just now

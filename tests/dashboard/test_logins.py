@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from core import ModelManager
+from core.domain.people.entry import Wanted
 from dashboard import login, process
 from tests.api.test_access import Pages
 from tests.conftest import Open
@@ -44,6 +45,22 @@ def test_where_people_are_pages_ask_who_it_is(pages: Pages):
     assert pages.is_in()
     pages.ask("GET", "/logout")
     assert login.visitor(pages.cookies) is None
+
+
+def test_logins_are_in_the_audit_and_no_password_is(pages: Pages, mm: ModelManager):
+    log_in(pages, "Ada", BOB)
+    log_in(pages, ADA, "x")  # a password in the wrong field
+    log_in(pages, "ada", ADA)
+
+    found = [each for each in mm.audit.page()[0] if each.kind == "login"]
+    assert [(each.text, each.outcome, each.door) for each in found] == [
+        ("Ada logged in by password", "done", "page"),
+        ("A login was refused (wrong password)", "refused", "page"),
+        ("A login as 'Ada' was refused (wrong password)", "refused", "page"),
+    ]
+    assert found[0].actor_id and all(each.address for each in found)
+    text = b"".join(mm.audit.export(Wanted(), "jsonl")).decode()
+    assert ADA not in text and BOB not in text and "$argon2" not in text
 
 
 def test_a_change_of_role_holds_at_once_and_a_disabled_person_or_a_new_password_ends_the_login(

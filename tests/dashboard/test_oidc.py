@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,12 +103,21 @@ def test_an_account_comes_in_with_the_role_of_its_groups(open_manager: Open, sql
     assert sum(map(len, browser.cookies.values())) > 8192 and len(browser.cookies) > 4
     assert ann is not None and (ann.name, ann.role) == ("ann@example.org", "viewer")
     assert issuer.asked[0]["code_challenge_method"] == "S256" and "openid" in issuer.asked[0]["scope"]
-    [entry] = mm.audit.page()[0]
+    came_in, entry = mm.audit.page()[0]
     assert (entry.action, entry.subject, entry.actor) == ("person created", "ann@example.org", "system")
+    assert came_in.text == "ann@example.org logged in by identity provider"
+    assert (came_in.kind, came_in.role, came_in.door, came_in.address) == ("login", "viewer", "page", "127.0.0.1")
+    browser.open("/log")
+    issuer.spoils = {"iat": int(time.time()) + 2}
+    other = Browser(mm)
+    other.open("/login?with=default")
+    assert [each.kind for each in mm.audit.page()[0]] == ["login", "login", "person"]
 
     mm.people.disable(ann.id)
     assert browser.visitor() is None
     assert "it was disabled" in browser.open("/monitoring").text
+    refused = mm.audit.page()[0][0]
+    assert refused.text.startswith("A login as 'ann@example.org' was refused") and refused.outcome == "refused"
 
 
 def test_who_has_no_role_is_told_so_and_groups_may_lie_deeper(open_manager: Open, sqlite_url: str, issuer: FakeIssuer):

@@ -68,6 +68,8 @@ class AuditEntry:
     def text(self) -> str:
         """The entry as a sentence: Anna raised the budget 'team-a' from $50 to $80."""
         who = self.actor or "Somebody"
+        if self.kind == "login":
+            return self._login(who)
         noun, _, deed = self.action.rpartition(" ")
         thing = f"the {noun or self.kind} {self.subject!r}" if self.subject else f"the {noun or self.kind}"
         if self.outcome == "refused":
@@ -82,6 +84,11 @@ class AuditEntry:
             if not name.endswith("_at")  # when it was is the entry's own moment
         )
         return f"{who} {_DID.get(deed, deed)} {thing}{f': {words}' if words else ''}{self._why()}"
+
+    def _login(self, who: str) -> str:
+        if self.outcome == "done":
+            return f"{who} logged in by {self.detail.get('way', 'password')}"
+        return f"A login{f' as {self.subject!r}' if self.subject else ''} was refused{self._why()}"
 
     def _changed(self) -> dict[str, tuple[Any, Any]]:
         if self.before is None or self.after is None:

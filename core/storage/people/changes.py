@@ -149,9 +149,9 @@ def add(connection: Connection, entries: Sequence[Values]) -> None:
     connection.execute(insert(audit), list(entries))
 
 
-def refused_entry(actor: Actor, action: str, subject: str) -> Values:
-    """The entry of what a door refused before any work began."""
-    return _entry(actor, _Note(action, kind_of(action), subject, {}), "refused")
+def entry_of_door(actor: Actor, action: str, subject: str, outcome: str, detail: Values) -> Values:
+    """The entry of what was done or refused at a door, before any work began."""
+    return _entry(actor, _Note(action, kind_of(action), subject, detail), outcome)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 
 from core.domain.people.person import Person
 from core.storage.engine.damaged import readable
@@ -37,6 +37,13 @@ class PersonStore(Store):
     def touch(connection: Connection, person_id: str, values: Mapping[str, Any]) -> None:
         """Change what a login tells, and leave the rest as it may have become meanwhile."""
         connection.execute(update(people).where(_c.id == person_id).values(**values))
+
+    @staticmethod
+    def came_in(connection: Connection, person_id: str, at_us: int) -> bool:
+        """Write when somebody logged in, once in all processes; False = it is written."""
+        is_new = or_(_c.last_login_at.is_(None), _c.last_login_at < at_us)
+        changed = update(people).where(_c.id == person_id, is_new).values(last_login_at=at_us)
+        return connection.execute(changed).rowcount > 0
 
     @staticmethod
     def other_admins(connection: Connection, but: str) -> set[str]:

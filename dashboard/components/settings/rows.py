@@ -55,6 +55,7 @@ def groups() -> dict[str, list[Row]]:
                 "Mail addresses that the identity provider of Streamlit's secrets may let in.",
             ),
         ],
+        "Roles of accounts that an identity provider names": _roles(s),
         "Alerts": [
             _row(s, "Webhook", "AIMM_ALERT_WEBHOOK", _is_set(s.alert_webhook), "Alerts are posted there."),
             _row(s, "Slack", "AIMM_ALERT_SLACK", _is_set(s.alert_slack), "An incoming webhook of Slack."),
@@ -69,6 +70,18 @@ def groups() -> dict[str, list[Row]]:
         ],
         "Storage and time": _storage(s, mm.database.address),
     }  # fmt: skip
+
+
+def _roles(s: Settings) -> list[Row]:
+    everybody = "" if s.admins or s.editors or s.viewers else "nobody is named: all who log in are admins"
+    told = "Addresses, @example.com, group:NAME or *; the highest role that fits is theirs."
+    named = {"Admins": s.admins, "Editors": s.editors, "Viewers": s.viewers}
+    found = [
+        _row(s, label, f"AIMM_{label.upper()}", ", ".join(accounts) or everybody or "nobody", told)
+        for label, accounts in named.items()
+    ]
+    claim = "The claim of an account that holds its groups; dots lead into it."
+    return [*found, _row(s, "Claim of groups", "AIMM_GROUPS_CLAIM", s.groups_claim, claim)]
 
 
 def _storage(s: Settings, address: str) -> list[Row]:
