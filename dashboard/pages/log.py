@@ -95,7 +95,7 @@ with row.popover("More filters", icon=":material/filter_list:"):
         chosen[f"max_{name}"] = words(most, f"max_{name}", f"Max {name} ({unit})")
 
 line = st.container(horizontal=True, vertical_alignment="center", gap="small")
-said = line.container(width="content")
+said = line.container(horizontal=True, vertical_alignment="center", width="content")
 if span:
     chip("range", formatting.stretch(*span))
 for name, value in chosen.items():

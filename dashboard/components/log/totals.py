@@ -1,5 +1,6 @@
 """The total of what the filter of the log finds, in words."""
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -20,10 +21,11 @@ def show(place: Any, found: LogPage, wanted: LogFilter) -> None:
     """The total, and beneath it what is not in it, which a click counts too."""
     said = "Calls with these words" if found.total is None else _said(found.total, found, wanted)
     place.markdown(said, width="content")
+    if found.since:
+        count = partial(st.session_state.__setitem__, _COUNTED, wanted.digest)
+        place.button("Count all", type="tertiary", on_click=count)
     if found.note:
         st.caption(formatting.plain(found.note))
-    if found.since:
-        st.button("Count all", on_click=lambda: st.session_state.__setitem__(_COUNTED, wanted.digest))
 
 
 def _said(total: Counted, found: LogPage, wanted: LogFilter) -> str:
