@@ -81,7 +81,7 @@ def _listed(section: Any, thing: Any, *, has_names: bool) -> tuple[str, Any, int
 def _name(section: Any, name: Any, line: int) -> str:
     if yaml_text.is_null(name) or (isinstance(name, str) and not name.strip()):
         raise InvalidRequest(f"line {line}: one of {section} has no name.")
-    if not isinstance(name, str) or not name.isprintable():
+    if not isinstance(name, str):
         raise InvalidRequest(f"line {line}: {section}: {str(name)[:60]!r} is no name.")
     return name.strip()
 

@@ -34,7 +34,7 @@ class Difference(NamedTuple):
         )
         if self.kind == "keep":
             told = "is as the file says; the file manages it from now on"
-        return f"{sign} {self.section} {self.name}{f'  {told}' if told else ''}"
+        return f"{sign} {self.section} {_on_a_line(self.name)}{f'  {told}' if told else ''}"
 
 
 class Applied(NamedTuple):
@@ -150,7 +150,11 @@ class ConfigurationService:
 
 def _asked(section: Section[Any], entry: Entry, work: Callable[[], Any]) -> Any:
     """The answer of a section about an entry. Raises: InvalidRequest: It refuses it; the message names the line."""
-    place = f"line {entry.line}: {section.name} {entry.name}" if section.has_names else f"{entry.name}: {section.name}"
+    place = (
+        f"line {entry.line}: {section.name} {_on_a_line(entry.name)}"
+        if section.has_names
+        else f"{entry.name}: {section.name}"
+    )
     try:
         return work()
     except AimmError as error:
@@ -179,4 +183,9 @@ def _difference(section: Section[Any], name: str, old: Any, thing: Any, *, is_kn
 def _shown(value: Any) -> str:
     if value in (None, "", [], {}):
         return "none"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)[:200]
+    return _on_a_line(", ".join(map(str, value)) if isinstance(value, list) else str(value)[:200])
+
+
+def _on_a_line(text: str) -> str:
+    """A text for a terminal, which obeys none of its characters."""
+    return text if text.isprintable() else repr(text)

@@ -180,7 +180,7 @@ def test_what_could_not_be_brought_about_is_refused_before_anything_is_done(mm: 
         "experiments: {x: {variants: [sim-fast, {model: sim-careful, weight: 0.5}]}}": "weight == '0.5', must be a whole",
         "experiments: {x: {variants: [sim-fast, {model: sim-careful, is_shadow: yes}]}}": "is_shadow == 'yes'",
         "alerts: {~: {kind: error_rate, above: 5%}}": "one of alerts has no name",
-        'alerts: {"a\\e[31m": {kind: error_rate, above: 5%}}': r"'a\\x1b\[31m' is no name",
+        'budgets: {"a\\e[31m": {limit_usd: -5}}': r"budgets 'a\\x1b\[31m': limit_usd",
         "budgets: [{name: [b], limit_usd: 5}]": "is no name",
         "": "",
     }
