@@ -3,6 +3,7 @@
 from core.configuration.document import Entry
 from core.configuration.section import Plain, Section
 from core.domain.alert import AlertRule
+from core.monitoring.alerts import rule_file
 from core.monitoring.alerts.rule_file import as_document, read_rule
 from core.monitoring.alerts.watching import RuleService
 
@@ -23,7 +24,7 @@ class Alerts(Section[AlertRule]):
         return self.usual() | {key: value for key, value in as_document(thing).items() if key != "name"}
 
     def usual(self) -> Plain:
-        return {"above": None, "over": "15m", "for": "0s", "at_least": 20, "where": {}, "channels": [], "on": True}
+        return rule_file.usual()
 
     def add(self, name: str, thing: AlertRule) -> str:
         self._service.put(thing)

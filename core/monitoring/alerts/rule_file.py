@@ -18,6 +18,7 @@ WHERE = ("model", "vendor", "key", "tag", "source", "user")
 CHANNELS = ("webhook", "slack", "email", "pagerduty")
 OVER_S, FOR_S = (900, 86_400), (0, 86_400)  # the least and the most
 MAX_AT_LEAST, MAX_RULES = 1_000_000, 500
+_USUAL = AlertRule(name="", kind="error_rate")  # of which are the values that a rule leaves out
 _NAME = re.compile(r"[^\W_][\w.-]{0,79}")
 _ADDRESS = re.compile(r"[^\s@,;:<>\"]+@[^\s@,;:<>\"]+")
 _TIME = re.compile(r"([0-9]*\.?[0-9]+) ?(ms|s|m)?")
@@ -73,9 +74,9 @@ def read_rule(given: Mapping[str, Any], name: str | None = None) -> AlertRule:
         name=str(named),
         kind=kind,
         above=_above(kind, given.get("above")) if is_window else None,
-        over_s=_span(given, "over", OVER_S, 900),
-        for_s=_span(given, "for", FOR_S, 0),
-        at_least=_count(given.get("at_least"), 20),
+        over_s=_span(given, "over", OVER_S, _USUAL.over_s),
+        for_s=_span(given, "for", FOR_S, _USUAL.for_s),
+        at_least=_count(given.get("at_least"), _USUAL.at_least),
         where=_where(kind, given.get("where")),
         channels=_channels(given.get("channels")),
         is_on=_switch(given.get("on")),
@@ -84,18 +85,28 @@ def read_rule(given: Mapping[str, Any], name: str | None = None) -> AlertRule:
 
 def as_document(rule: AlertRule) -> dict[str, Any]:
     """The keys of a rule as they are written in a file, without those that say what holds anyway."""
-    found: dict[str, Any] = {"name": rule.name, "kind": rule.kind}
-    if rule.above is not None:
-        found["above"] = shown_limit(rule)
-    if rule.is_window:
-        found |= {"over": shown_span(rule.over_s), "at_least": rule.at_least}
-    if rule.for_s:
-        found["for"] = shown_span(rule.for_s)
-    if rule.where:
-        found["where"] = dict(rule.where)
-    if rule.channels:
-        found["channels"] = list(rule.channels)
-    return found if rule.is_on else {**found, "on": False}
+    whole, usual = _whole(rule), _whole(_USUAL)
+    said = ("over", "at_least") if rule.is_window else ()
+    return {key: value for key, value in whole.items() if key in ("name", "kind", *said) or value != usual[key]}
+
+
+def usual() -> dict[str, Any]:
+    """The values of the keys that a rule may leave out, as they are written."""
+    return {key: value for key, value in _whole(_USUAL).items() if key not in ("name", "kind")}
+
+
+def _whole(rule: AlertRule) -> dict[str, Any]:
+    return {
+        "name": rule.name,
+        "kind": rule.kind,
+        "above": None if rule.above is None else shown_limit(rule),
+        "over": shown_span(rule.over_s),
+        "at_least": rule.at_least,
+        "for": shown_span(rule.for_s),
+        "where": dict(rule.where),
+        "channels": list(rule.channels),
+        "on": rule.is_on,
+    }
 
 
 def shown_limit(rule: AlertRule) -> str:
