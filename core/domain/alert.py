@@ -21,6 +21,7 @@ RuleKind = Literal[
 RULE_KINDS: tuple[RuleKind, ...] = get_args(RuleKind)
 SHARES: tuple[RuleKind, ...] = ("error_rate", "unpriced_share")
 TIMES: tuple[RuleKind, ...] = ("latency_p95", "first_token_p95")
+OFTEN_S, LOOKS = 60, 96  # at most so often, and so many times in its stretch, are the calls of a rule looked at
 EVENTS: tuple[RuleKind, ...] = ("rollback", "experiment_verdict")  # each is told once, and ends without a word
 
 
@@ -87,6 +88,11 @@ class AlertRule:
     def is_window(self) -> bool:
         """True for a number over the last calls, and no state of something else."""
         return self.kind in SHARES or self.kind in TIMES
+
+    @property
+    def every_s(self) -> int:
+        """The seconds between two looks: of a day's calls there may be millions."""
+        return max(OFTEN_S, self.over_s // LOOKS) if self.is_window else OFTEN_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

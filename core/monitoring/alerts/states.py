@@ -1,8 +1,8 @@
 """The states of a rule: ok -> pending -> firing -> resolved -> ok, and which of them are told. Pure.
 
 A rule must hold for its time before it fires, and not hold for as long, and five minutes at least, before it is
-resolved: what wavers is one alert. Readings more than five minutes apart, or in a clock that went back, say nothing of
-what was between them: the time begins anew. What is not known changes nothing.
+resolved: what wavers is one alert. Readings more than five minutes later than due, or in a clock that went back, say
+nothing of what was between them: the time begins anew. What is not known changes nothing.
 """
 
 from dataclasses import replace
@@ -42,7 +42,7 @@ def step(before: RuleState, reading: Reading, rule: AlertRule, now: datetime) ->
     seen = replace(before, value=reading.value, text=reading.text, seen_at=now, since=min(before.since, now))
     if rule.kind in EVENTS:
         return _of_event(seen, reading, now)
-    is_apart = not timedelta() <= now - before.seen_at <= GAP
+    is_apart = not timedelta() <= now - before.seen_at <= GAP + timedelta(seconds=rule.every_s)
     return _holding(seen, rule, now, is_apart) if reading.holds else _clear(seen, rule, now, is_apart)
 
 

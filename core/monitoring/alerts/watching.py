@@ -8,7 +8,7 @@ from typing import Any
 
 from core import acting, clock
 from core.clock import to_us
-from core.domain.alert import EVENTS, AlertRule, RuleKind, RuleState, Silence
+from core.domain.alert import EVENTS, OFTEN_S, AlertRule, RuleKind, RuleState, Silence
 from core.domain.budget import BudgetStatus
 from core.errors import InvalidRequest
 from core.formats.names import missing
@@ -23,7 +23,6 @@ from core.storage.engine.database import Connection, Database
 from core.storage.engine.writer import Writer
 from core.storage.people.audit import note
 
-EVERY = timedelta(minutes=1)
 LONGEST_SILENCE = timedelta(days=90)
 _SEVERITY: dict[RuleKind, str] = {"circuit_open": "critical", "experiment_verdict": "info", "unpriced_share": "warning"}
 
@@ -109,9 +108,8 @@ class RuleService:
     def evaluate(self) -> int:
         """Look at the rules that are due; returns how many messages were made."""
         now, n = clock.now(), 0
-        every_us = round(EVERY.total_seconds() * 1e6)
-        for rule in self._store.due(to_us(now), every_us):
-            claim = partial(store.claim, name=rule.name, now_us=to_us(now), every_us=every_us)
+        for rule in self._store.due(to_us(now), OFTEN_S * 1_000_000):
+            claim = partial(store.claim, name=rule.name, now_us=to_us(now), every_us=rule.every_s * 1_000_000)
             if not self._writer.run(claim):
                 continue
             known = {state.subject: state for state in self._store.states() if state.rule == rule.name}

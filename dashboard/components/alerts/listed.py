@@ -39,7 +39,8 @@ def firing(found: Standing) -> None:
 
 
 def rules(found: Standing) -> None:
-    st.subheader("Rules", anchor=False, help="Looked at once a minute; a message goes out when one fires or resolves.")
+    told = "Looked at once a minute, those of 24 hours every 15; a message goes out when one fires or resolves."
+    st.subheader("Rules", anchor=False, help=told)
     names = [rule.name for rule in alerts.ordered(found)]
     at = tables.opened(alerts.table(found), "alert_rules", names, column_config=_COLUMNS)
     if at is not None:

@@ -19,6 +19,7 @@ from core import Conflict, InvalidRequest, ModelManager, NotFound, clock, testin
 from core.assignment.placement import assign, is_in_audience
 from core.calls.origin import Origin
 from core.cli import __main__ as cli
+from core.domain.alert import AlertRule
 from core.domain.experiment import Design, Experiment, Guardrail, OutcomeInput, Phase, Target, Variant
 from core.domain.generation import Parameters
 from core.domain.workflow import Step, Workflow
@@ -758,6 +759,7 @@ def test_a_winner_is_rolled_out_step_by_step(open_manager: Open, database_url: s
 def test_a_broken_guardrail_takes_a_rollout_back(with_gemini: ModelManager, gemini: FakeGemini):
     mm = with_gemini
     ready(mm)
+    mm.alert_rules.put(AlertRule(name="rollouts", kind="rollback"))
     made = mm.experiments.create("t", ["sim-fast", "gemini-2.5-flash"], guardrails=(Guardrail(metric="error_rate", margin=0.02),))  # fmt: skip
     mm.aliases.promote(made.id, 1, "helper")
     rollout = mm.aliases.get("helper").rollout_id or ""
@@ -771,7 +773,7 @@ def test_a_broken_guardrail_takes_a_rollout_back(with_gemini: ModelManager, gemi
     assert (alias.target.model, alias.rollout_id) == ("sim-fast", None)
     assert "Rolled back" in alias.note
     [told] = [each for each in mm.alerts.outbox.latest() if "rollout of helper" in each.title]
-    assert "sim-fast answers as before. Rolled back." in told.title
+    assert told.title.startswith("rollouts: ") and "sim-fast answers as before. Rolled back." in told.title
     assert set(traffic(mm, "helper", 5)) == {"sim-fast"}
 
 

@@ -13,6 +13,8 @@ from core import Forbidden, InvalidRequest, ModelManager, NotFound, ProviderUnav
 from core.acting import acting_as
 from core.calls.origin import Origin
 from core.domain.alert import AlertRule, RuleState
+from core.domain.evaluation.run import Gate, Requirement
+from core.domain.experiment import OutcomeInput
 from core.domain.people.actor import Actor
 from core.formats import yaml_text
 from core.monitoring.alerts.delivery import events
@@ -22,6 +24,7 @@ from core.monitoring.alerts.states import Reading, at_rest, step, untold
 from core.monitoring.alerts.watching import RuleService
 from tests.builders import a_generation
 from tests.conftest import Open, SetClock
+from tests.core.evaluation.made import contestant, ended, plan
 from tests.fakes.pagerduty import ROUTING_KEY, FakeReceiver
 from tests.fakes.smtp import FakeSmtp
 
@@ -304,6 +307,67 @@ def test_rollbacks_verdicts_and_gates_are_told_by_their_rules(open_manager: Open
         "g support: resolved: support: all held.",
     ]  # fmt: skip
     assert {state.state for state in rules.states()} == {"ok"}
+
+
+def test_a_verdict_and_a_gate_of_what_has_really_run_are_told(with_gemini: ModelManager, set_clock: SetClock):
+    mm = with_gemini
+    for name, kind in (("v", "experiment_verdict"), ("g", "evaluation_gate")):
+        mm.alert_rules.put(read_rule({"kind": kind}, name))
+    made = mm.experiments.create("Tone", ["gemini-2.5-flash", "gemini-2.5-pro"], hypothesis="h")
+
+    def seen(minutes: float = 1) -> list[str]:
+        known = {each.id for each in mm.alerts.outbox.latest()}
+        set_clock(clock.now() + timedelta(minutes=minutes, seconds=1))
+        mm.alert_rules.evaluate()
+        return [each.title for each in mm.alerts.outbox.latest() if each.id not in known]
+
+    def outcomes(n: int) -> None:
+        rows = [OutcomeInput(variant=at % 2, unit_id=f"u{at}", success=at % 2 == 1) for at in range(n)]
+        mm.experiments.record(made.id, rows)
+
+    def judged(check: str) -> None:
+        gate = Gate(require=(Requirement(not_below=0.5),))
+        checks = ({"type": check, "value": "never said"},)
+        ended(mm, plan(mm, 2, contestant("gemini-2.5-flash"), checks=checks, gate=gate))
+
+    outcomes(6)
+    assert seen() == []  # too few to say anything
+    outcomes(400)
+    [told] = seen()
+    assert told.startswith("v: Tone: ") and seen() == []
+    judged("contains")
+    [told] = seen()
+    assert told.startswith("g: suite: ") and seen() == []
+    judged("not-contains")
+    assert [title for _ in range(7) for title in seen()] == [f"g suite: resolved: {told_of(mm, 'g')}"]
+    mm.experiments.stop(made.id)
+    assert seen() == [] and {state.state for state in mm.alert_rules.states() if state.rule == "v"} <= {
+        "ok",
+        "resolved",
+    }
+
+
+def told_of(mm: ModelManager, name: str) -> str:
+    return next(state.text for state in mm.alert_rules.states() if state.rule == name)
+
+
+def test_the_calls_of_a_day_are_looked_at_every_quarter_of_an_hour(
+    open_manager: Open, sqlite_url: str, set_clock: SetClock
+):
+    mm = open_manager(sqlite_url, takes_up=False)
+    given = {"kind": "error_rate", "above": "5%", "over": "24h", "for": "30m"}
+    mm.alert_rules.put(read_rule(given, "day"))
+    calls(mm, 30, failed=30)
+    looks, states = set(), []
+    for _ in range(36):
+        set_clock(clock.now() + timedelta(minutes=1, seconds=1))
+        mm.alert_rules.evaluate()
+        [state] = mm.alert_rules.states()
+        looks.add(state.seen_at)
+        states.append(state.state)
+
+    assert len(looks) == 3  # they are no gaps in which it would not have held
+    assert (states[0], states[-1]) == ("pending", "firing")
 
 
 def test_a_rule_that_is_changed_or_removed_closes_what_it_opened(
