@@ -15,7 +15,7 @@ from core.doctor.finding import Finding, fault, note, ok, warning
 from core.doctor.sums import differences
 from core.errors import AimmError, redact
 from core.formats.figures import as_size
-from core.storage.engine.database import COPIED, HEAD, UNFINISHED, known_versions
+from core.storage.engine.database import COPIED, HEAD, UNFINISHED, is_ours, known_versions
 from core.storage.transfer.inspection import Inspection, inspected
 from core.vendors import VENDORS
 
@@ -130,9 +130,11 @@ def database(state: Inspection) -> Iterator[Finding]:
 
 
 def _version(state: Inspection) -> Finding:
+    is_marked = state.version in (UNFINISHED, COPIED)
+    has_no_version = state.version is None and state.file is not None and state.n_bytes > 0
+    if has_no_version or (state.version is not None and not is_marked and not is_ours(state.version)):
+        return fault("database", f"{state.address} holds tables of another program.", "Check DATABASE_URL.")
     if state.version is None:
-        if state.file is not None and state.n_bytes > 0:
-            return fault("database", f"{state.address} holds tables of another program.", "Check DATABASE_URL.")
         return note("database", f"{state.address} has no tables yet; the first start makes them.")
     if state.version == UNFINISHED:
         return fault("database", "A copy into it is not finished.", "Go on with it: aimm db copy.")

@@ -256,7 +256,7 @@ class Database:
                 f"The database {self.address} was copied into another one, where its records go on.",
                 hint="Set DATABASE_URL to the new address; to go on with this one: aimm db copy --abandon",
             )
-        if not re.fullmatch(r"\d{4}", str(version)):
+        if not is_ours(str(version)):
             raise self._foreign()
         raise DatabaseUnavailable(
             f"The database {self.address} is of a newer version ({version}) than this program ({HEAD}).",
@@ -286,6 +286,11 @@ class Database:
         if names - {"alembic_version"} and version is None:
             raise self._foreign()
         self._refuse_others(version and version[0])
+
+
+def is_ours(version: str) -> bool:
+    """Tell a version of this program, a newer one too, from one that another program with Alembic has noted."""
+    return re.fullmatch(r"\d{4}", version) is not None
 
 
 def known_versions() -> set[str]:

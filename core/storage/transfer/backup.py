@@ -18,7 +18,7 @@ from typing import Any
 from core.clock import from_us, now_us
 from core.errors import DatabaseUnavailable, InvalidRequest
 from core.formats import strict_json as json
-from core.storage.engine.database import COPIED, HEAD, Database, known_versions
+from core.storage.engine.database import COPIED, HEAD, Database, is_ours, known_versions
 from core.storage.transfer import changes
 from core.storage.transfer.copying import copy_still
 from core.storage.transfer.snapshot import copy_file, explained, faults, reading, unfinished, version_of
@@ -108,7 +108,7 @@ def look_at(file: Path, *, is_whole: bool = False) -> Backup:
     """
     with reading(file) as connection, explained(file):
         version = version_of(connection)
-        if version is None:
+        if version is None or not (is_ours(version) or version in known_versions()):
             raise InvalidRequest(f"{file} is no backup: it has not the tables of this program.")
         if version not in known_versions():
             raise InvalidRequest(

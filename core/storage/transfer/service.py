@@ -11,7 +11,16 @@ from typing import TypeVar
 from sqlalchemy import URL, Connection, text
 
 from core.errors import AimmError, Conflict, InvalidRequest, register_secret
-from core.storage.engine.database import COPIED, HEAD, UNFINISHED, Database, known_versions, open_engine, to_url
+from core.storage.engine.database import (
+    COPIED,
+    HEAD,
+    UNFINISHED,
+    Database,
+    is_ours,
+    known_versions,
+    open_engine,
+    to_url,
+)
 from core.storage.transfer.backup import Backup, back_up_file, back_up_server
 from core.storage.transfer.copying import Copied, Tell, copy_live, copy_still
 from core.storage.transfer.restoring import restore
@@ -137,7 +146,12 @@ class Transfers:
         if found == COPIED:
             return f"This program: {HEAD}. The database was copied into another one, where its records go on.", False
         is_usable = found in known_versions()
-        newer = "" if is_usable else " It is newer: install the newer version of this program."
+        other = (
+            " It is newer: install the newer version of this program."
+            if is_ours(found)
+            else " It is another program's."
+        )
+        newer = "" if is_usable else other
         older = " It is brought up to date at the next start." if is_usable and found != HEAD else ""
         return f"This program: {HEAD}. The database: {found}.{newer}{older}", is_usable
 

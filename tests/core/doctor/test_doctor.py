@@ -104,6 +104,7 @@ def from_the_future(path: Path) -> None:
         (spoilt, "fault", "damaged"),
         (lambda path: path.write_text("a letter" * 900), "fault", "no SQLite database"),
         (of_version("9999"), "fault", "newer version (9999)"),
+        (of_version("bf29a5ff90ea"), "fault", "tables of another program"),  # Alembic's, of another program
         (of_version("copying"), "fault", "A copy into it is not finished"),
         (of_version("0028"), "warning", "of version 0028"),
         (readable, "warning", "Others may read"),

@@ -211,6 +211,7 @@ def of_another(file: Path) -> None:
         (emptied, "not as it was made: rows of generations: 1 and 0"),
         (of_version("9999"), "of a newer version"),
         (of_another, "has not the tables"),
+        (of_version("bf29a5ff90ea"), "has not the tables"),
         (lambda file: file.write_text("a letter" * 500), "no SQLite database"),
         (lambda file: file.write_bytes(b""), "has not the tables"),
         (lambda file: file.unlink(), "is no file"),
