@@ -357,25 +357,26 @@ def sqlite_engine(url: URL, begin: str, synchronous: str = "FULL") -> Engine:
     return engine
 
 
-def to_url(text_: str) -> URL:
+def to_url(text_: str, name: str = "DATABASE_URL") -> URL:
+    """The parts of an address. name: Where it stands, for errors. Raises: InvalidRequest: It is none of ours."""
     try:
         url = make_url(text_)
         backend = url.get_backend_name()
     except (ArgumentError, ValueError):  # no address, or a port that is no number
         raise InvalidRequest(
-            "DATABASE_URL is not an address; it must look like sqlite:///data/aimm.db or postgresql://…"
+            f"{name} is not an address; it must look like sqlite:///data/aimm.db or postgresql://…"
         ) from None
     if backend in ("postgresql", "postgres"):
         if "@" in (url.host or ""):  # what stands before it is a part of the password, and would be shown
-            raise InvalidRequest("DATABASE_URL: a @ in the user's name or password must be written %40.")
+            raise InvalidRequest(f"{name}: a @ in the user's name or password must be written %40.")
         return url.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
-        raise InvalidRequest(f"DATABASE_URL names {backend!r}; sqlite and postgresql are supported")
+        raise InvalidRequest(f"{name} names {backend!r}; sqlite and postgresql are supported")
     if url.host or url.query or url.drivername not in ("sqlite", "sqlite+pysqlite"):
         raise InvalidRequest(
-            "DATABASE_URL: of SQLite it is only a path, such as sqlite:///data/aimm.db, without driver and ?"
+            f"{name}: of SQLite it is only a path, such as sqlite:///data/aimm.db, without driver and ?"
         )
     path = os.path.expanduser(url.database or "")
     if path in ("", ":memory:") or not Path(path).name:
-        raise InvalidRequest("DATABASE_URL names no file; the records need one, such as sqlite:///data/aimm.db")
+        raise InvalidRequest(f"{name} names no file; the records need one, such as sqlite:///data/aimm.db")
     return url.set(database=path)

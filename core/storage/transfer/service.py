@@ -29,6 +29,7 @@ from core.storage.transfer.source import PostgresSource, SqliteSource, answering
 from core.storage.transfer.tables import Contents
 from core.storage.transfer.target import Target
 
+_TARGET = "The address to copy to"
 T = TypeVar("T")
 Check = Callable[[str], list[str]]
 
@@ -62,7 +63,7 @@ class Transfers:
 
     @staticmethod
     def has_password(address: str) -> bool:
-        url = to_url(address)
+        url = to_url(address, _TARGET)
         return bool(url.password or url.query.get("password"))
 
     @staticmethod
@@ -107,7 +108,7 @@ class Transfers:
 
         check: Recomputes the sums of an address. It is asked of both sides, for the old one of a copy of it.
         """
-        url = to_url(address)
+        url = to_url(address, _TARGET)
         register_secret(url.password)
         if _place(url) == _place(self._url):
             raise InvalidRequest("The database is to be copied into itself.")
