@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,15 @@ class RetentionService:
                 f"Of some keys or tags, which have rules of their own, calls before {_shown(own_us)} were deleted."
             )
         return " ".join(parts)
+
+    def texts_note(self, at: datetime) -> str:
+        """A sentence where the texts of what was made at a moment may have been deleted; empty = they were not."""
+        progress = self._store.progress()
+        every = {each.scope for each in progress}
+        for scopes, whose in (({ALL}, ""), (every, " of some keys or tags")):
+            if (reached_us := reaching(progress, "texts", scopes)) > clock.to_us(at):
+                return f"Texts{whose} before {_shown(reached_us)} were deleted."
+        return ""
 
     def can_shrink(self) -> bool | None:
         """True if the file gives back the room of what was deleted; None = it is a server's."""

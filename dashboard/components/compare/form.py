@@ -10,6 +10,7 @@ from core.domain.comparison import Comparison, Criterion
 from dashboard import formatting
 from dashboard.components import clicks, estimates, inputs
 from dashboard.components.compare import candidates, rule_editor
+from dashboard.components.log import history
 from dashboard.process import manager
 from dashboard.visitors import allowed
 
@@ -42,7 +43,7 @@ def folded(shown: Comparison, about: str) -> Any:
 def asked(comparison: Comparison) -> None:
     """The prompt, as all answers had it."""
     if not comparison.prompt:
-        st.caption("The prompt of this comparison was not stored.")
+        history.missing("The prompt of this comparison", comparison.created_at)
         return
     lines = 1 + comparison.prompt.count("\n") + len(comparison.prompt) // 110
     st.code(comparison.prompt, language=None, wrap_lines=True, height=min(240, 46 + 22 * lines))

@@ -10,6 +10,7 @@ from core.domain.comparison import Candidate, Comparison, Metric
 from dashboard import formatting, process
 from dashboard.components import answer, receipt
 from dashboard.components.compare import columns, controls, differences, rule_editor, votes
+from dashboard.components.log import history
 from dashboard.frames import compare
 from dashboard.process import manager
 from dashboard.visitors.voter import voter
@@ -77,7 +78,7 @@ def _text(candidate: Candidate, before: Candidate | None, name: str, *, is_hidde
     if g is not None and before is not None and before.generation is not None:
         differences.draw(st, before.generation.text, g.text, name)
     elif g is not None and candidate.is_whole and not g.text:
-        st.caption("The text of this answer was not stored.")
+        history.missing("The text of this answer", g.created_at)
     elif g is not None and is_hidden:
         answer.show(st, g.text)
     else:

@@ -12,6 +12,7 @@ from dashboard.charts.colours import of_contestant
 from dashboard.components import answer
 from dashboard.components.compare import differences
 from dashboard.components.interval import Pill, Tone
+from dashboard.components.log import history
 from dashboard.frames.evaluation import items
 from dashboard.frames.evaluation.items import ItemSeen
 from dashboard.frames.evaluation.reading import Seen, View
@@ -39,6 +40,8 @@ def _inside(of: Seen, view: View) -> None:
     place = int(given or 1) - 1
     found = items.item(of, view, place)
     _head(of, found, order, place)
+    if any(not text for text in found.texts.values()):
+        history.deleted(of.run.created_at)
     _given(found)
     n = of.run.plan.repetitions
     repetition = 0

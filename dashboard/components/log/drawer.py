@@ -178,7 +178,10 @@ def _answer(g: Generation) -> None:
         answer.show(st, g.text)
         schema.verdict(g)
     elif not g.error_message and not g.tool_calls:
-        st.caption("The answer of this call was not stored." if not g.messages else "The model answered no text.")
+        if g.messages:
+            st.caption("The model answered no text.")
+        else:
+            history.missing("The answer of this call", g.created_at)
     if g.tool_calls:
         st.caption("Tool calls")
         calls = "\n".join(f"{call.name}({call.arguments})" for call in g.tool_calls)
@@ -192,7 +195,7 @@ def _prompt(g: Generation) -> None:
     for message in g.messages:
         history.turn(message)
     if not g.messages and "messages" not in g.damaged:
-        st.caption("The prompt of this call was not stored.")
+        history.missing("The prompt of this call", g.created_at)
     if g.tools:
         st.caption("Available tools: " + formatting.plain(", ".join(tool.name for tool in g.tools)))
     if parameters := g.parameters.as_dict():

@@ -1,6 +1,7 @@
 """Past calls as a table, and what was said in them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -12,6 +13,7 @@ from core.domain.metrics import Counted
 from dashboard import address, formatting, tables, theme
 from dashboard.charts.colours import INKS, Mode
 from dashboard.frames import log, models
+from dashboard.process import manager
 
 PAGE_SIZE, MAX_PAGE, HEIGHT = 100, 1000, 640
 
@@ -105,6 +107,20 @@ def says_hidden(g: Generation) -> bool:
     st.info(text, icon=":material/visibility_off:")
     st.page_link("pages/compare.py", label="Vote", icon=":material/how_to_vote:", query_params={"comparison": g.ref_id})
     return True
+
+
+def deleted(at: datetime) -> bool:
+    """Say so where texts of what was made then were deleted."""
+    note = manager().retention.texts_note(at)
+    if note:
+        st.caption(f":material/auto_delete: {formatting.plain(note)}")
+    return bool(note)
+
+
+def missing(what: str, at: datetime) -> None:
+    """Say why a text is not there: it was deleted, or never kept."""
+    if not deleted(at):
+        st.caption(f"{what} was not stored.")
 
 
 def turn(message: Message) -> None:

@@ -76,7 +76,10 @@ def _answer(g: Generation) -> None:
         for call in g.tool_calls:
             st.code(f"{call.name}({call.arguments})", language=None, wrap_lines=True)
         if not (g.text or g.tool_calls or g.error_message):
-            st.caption("The texts of this call were not stored." if not g.messages else "The model answered no text.")
+            if g.messages:
+                st.caption("The model answered no text.")
+            else:
+                history.missing("The text of this call", g.created_at)
         row = st.container(horizontal=True, vertical_alignment="center", gap="small")
         figures = f"{g.model} · {receipt.cost_text(g)} · {formatting.seconds(g.latency_s)}"
         row.caption(f"{formatting.plain(figures)} · {formatting.when(g.created_at)}", width="content")

@@ -12,6 +12,7 @@ from dashboard.charts.colours import INKS, Mode
 from dashboard.charts.stack import Spec
 from dashboard.charts.workflows import SELECTION, gantt
 from dashboard.components import answer, clicks, estimates, inputs
+from dashboard.components.log import history
 from dashboard.components.workflows import picture, step
 from dashboard.frames import models, workflows
 from dashboard.process import manager
@@ -133,6 +134,8 @@ def _resume(row: object, run: WorkflowRun) -> None:
 
 
 def _again(row: object, run: WorkflowRun) -> None:
+    if "" not in run.inputs:  # retention has deleted what it was asked
+        return
     with row.popover("Run again", icon=":material/replay:", key="run_again_box"):  # type: ignore[attr-defined]
         cost = formatting.usd(run.total_cost_usd)
         text = f"Asks all {len(run.steps)} steps again, with the same input. This run cost {cost}."
@@ -200,6 +203,9 @@ def _output(run: WorkflowRun) -> None:
     view = None if run.is_over else manager().workflows.live(run.id)
     text = view.text if view else run.final_output
     if not text and view is None:
+        if run.status == "succeeded":
+            st.space(24)
+            history.deleted(run.finished_at or run.created_at)
         return
     st.space(24)  # of the tools of the table above
     row = st.container(horizontal=True, vertical_alignment="center")

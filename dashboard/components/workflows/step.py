@@ -5,6 +5,7 @@ import streamlit as st
 from core.domain.workflow import StepRun, WorkflowRun
 from dashboard import address, formatting, theme
 from dashboard.components import answer, receipt
+from dashboard.components.log import history
 from dashboard.frames import models
 from dashboard.process import manager
 
@@ -37,10 +38,7 @@ def _inside() -> None:
         st.error(formatting.plain(step.error))
     output, given, paid, asked = st.tabs(["Output", "Input", "Receipt", f"Calls ({len(calls)})"])
     with output:
-        if step.output:
-            answer.show(st, step.output)
-        else:
-            st.caption("No output. The step was skipped." if step.status == "skipped" else "No output yet.")
+        _output(run, step)
     with given:
         _input(run, step)
     with paid:
@@ -95,10 +93,21 @@ def _head(run: WorkflowRun, at: int) -> None:
     grid.metric("Attempts", str(step.n_attempts or formatting.UNKNOWN))
 
 
+def _output(run: WorkflowRun, step: StepRun) -> None:
+    if step.output:
+        answer.show(st, step.output)
+    elif step.status != "succeeded":
+        st.caption("No output. The step was skipped." if step.status == "skipped" else "No output yet.")
+    elif not history.deleted(run.created_at):
+        st.caption("It gave no text, or texts are not kept.")
+
+
 def _input(run: WorkflowRun, step: StepRun) -> None:
     asked = next(each for each in run.spec.steps if each.name == step.step)
     if asked.system:
         st.caption("System prompt")
         st.code(asked.system, language=None, wrap_lines=True)
+    if not step.prompt:
+        history.deleted(run.created_at)
     st.caption("Prompt as sent" if step.prompt else "Prompt")
     st.code(step.prompt or asked.prompt, language=None, wrap_lines=True)

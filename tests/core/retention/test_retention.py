@@ -107,6 +107,8 @@ def test_old_texts_and_calls_go_and_every_sum_stays(database_url: str):
         found = mm.log.search(LogFilter(text="secret words of"))
         assert found.total is not None and found.total.n == 21
         assert "Calls before 2026" in found.note and "deleted" in found.note
+        assert mm.retention.texts_note(new.created_at) == ""
+        assert mm.retention.texts_note(old.created_at).startswith("Texts before 2026")
         with pytest.raises(NotFound) as caught:
             mm.feedback.give("g059", {"thumb": "up"})
         assert "were deleted" in caught.value.hint

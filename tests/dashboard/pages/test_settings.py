@@ -1,11 +1,18 @@
 """The page of settings: values with where they come from, and no secret on it."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
+from core import clock, testing
 from core.config import Settings
+from core.domain.message import Message
+from core.storage.schema import workflow_runs
 from dashboard import process
+from tests.builders import a_generation
+from tests.conftest import Open
 from tests.fakes.gemini import KEY, FakeGemini
 from tests.pages import button, page_app, show, texts
 
@@ -35,6 +42,24 @@ def test_settings_show_no_secret_and_a_vendor_is_tested_by_name(open_manager, sq
         assert "SQLite" in texts(app) and "1 calls on record" in texts(app)
         button(app, "Test Gemini").click().run()
         assert "The key works" in texts(app)
+
+
+def test_pages_say_which_texts_retention_has_deleted(open_manager: Open, sqlite_url: str):
+    mm, then = open_manager(sqlite_url), clock.now() - timedelta(days=5)
+    call = a_generation("old", created_at=then, messages=(Message("user", "Secret"),))
+    testing.record(mm, call)
+    run_id = mm.workflows.start("translation", "Secret", model="sim-fast")
+    mm.workflows.wait(run_id)
+    at = dict.fromkeys(("created_at", "finished_at"), clock.to_us(then))
+    mm._writer.run(lambda connection: connection.execute(update(workflow_runs).values(at)))
+    mm.retention.set_rule("all", "2d", "")
+    mm.retention.run()
+    for app in page_app(mm):
+        for page, name, value in (("log", "call", call.id), ("workflows", "run", run_id)):
+            app.query_params.clear()
+            app.query_params[name] = value
+            show(app, page)
+            assert "Texts before" in texts(app) and "Secret" not in texts(app)
 
 
 def test_rules_of_retention_are_shown_and_changed(open_manager, sqlite_url: str, gemini: FakeGemini):
