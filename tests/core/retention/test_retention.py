@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from core import InvalidRequest, ModelManager, NotFound, testing
+from core.clock import DAY_US
 from core.config import Settings
 from core.domain.experiment import OutcomeInput
 from core.domain.generation import Generation, Parameters
@@ -18,6 +19,7 @@ from core.domain.message import Message
 from core.storage.engine.presence import Presence
 from core.storage.experiments import check as sums_check
 from core.storage.money import spend_by
+from core.storage.retention.schema import deleted_spend
 from core.storage.retention.store import RetentionStore
 from core.storage.schema import generation_bodies, generations, workflow_runs
 from core.storage.transfer.tables import all_tables
@@ -122,6 +124,23 @@ def test_old_texts_and_calls_go_and_every_sum_stays(database_url: str):
         mm.experiments.record(made.id, [OutcomeInput(generation_id="g040", rating=4)])
         assert mm.experiments.report(made.id).analysis.n_orphans == 0
         assert checked(mm) == []
+
+
+def test_sums_of_deleted_calls_become_coarser_with_age_and_say_the_same(database_url: str):
+    with managed(database_url, keep_calls_days=3) as mm:
+        mm.budgets.create("all", "10", scope="all", period="month")
+        testing.record(mm, *(a_call(f"g{n:02}", n / 10, tags=("a",)) for n in range(60)))
+        assert mm.retention.run()
+        n_fine, past = n_rows(mm, deleted_spend), mm.monitoring.window(NOON - timedelta(days=400), NOON)
+        before = mm.spend.by("tag", past)
+
+        with testing.clock_at(NOON + timedelta(days=40)):
+            testing.record(mm, a_call("new", -40))  # by which the clock is believed
+            for _ in range(40):
+                mm.retention.run()
+            assert n_rows(mm, deleted_spend, deleted_spend.c.bucket_at % DAY_US != 0) == 0
+            assert 0 < n_rows(mm, deleted_spend) < n_fine
+            assert mm.spend.by("tag", past) == before and checked(mm) == []
 
 
 def test_a_user_is_forgotten_and_their_sums_are_not(database_url: str):
