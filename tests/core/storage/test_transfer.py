@@ -486,7 +486,7 @@ def test_a_copy_goes_only_to_where_nothing_is(sqlite_url: str, postgres_url: str
 
     with pytest.raises(Conflict, match="holds records already"):
         Transfers(sqlite_url, quiet).copy(postgres_url, waits=False)
-    with pytest.raises(InvalidRequest, match="^The address to copy to names 'mysql'"):
+    with pytest.raises(InvalidRequest, match=r"^The address to copy to names 'mysql'"):
         Transfers(sqlite_url, quiet).copy("mysql://u:secret@h/x", waits=False)
     with pytest.raises(InvalidRequest, match="into itself"):
         Transfers(sqlite_url, quiet).copy(f"sqlite:///{tmp_path}/../{tmp_path.name}/aimm.db", waits=False)
