@@ -15,6 +15,7 @@ from core.storage.experiments.schema import experiment_outcomes, experiment_unit
 from core.storage.gateway.schema import feedback
 from core.storage.money import spend_by
 from core.storage.money.ledger import lock_ledger
+from core.storage.retention.answers import forget_answers
 from core.storage.retention.others import clear_workflow_runs
 from core.storage.retention.schema import deleted_spend, forgotten_users
 from core.storage.retention.sweeping import clear_texts_of, held
@@ -22,7 +23,8 @@ from core.storage.schema import budgets, generations, votes, workflow_runs
 from core.storage.schema import spend_by as spend_by_table
 
 g, _f = generations.c, forgotten_users.c
-_COLUMNS = [g[name] for name in dict.fromkeys((*spend_by.COLUMNS, "id", "ref_id", "error_message"))]
+_OF_CALL = ("id", "ref_id", "error_message", "key_id", "created_at", "latency_us")
+_COLUMNS = [g[name] for name in dict.fromkeys((*spend_by.COLUMNS, *_OF_CALL))]
 
 Sums = dict[tuple[Any, ...], list[int]]
 
@@ -53,6 +55,7 @@ class ForgettingStore(Store):
         if not rows:
             return 0
         found = [row["id"] for row in rows]
+        forget_answers(connection, rows)
         clear_texts_of(connection, found, [row["id"] for row in rows if row["error_message"]])
         connection.execute(
             update(generations).where(is_one_of(connection, g.id, found)).values(user_id=alias, session_id="")
