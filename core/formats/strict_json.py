@@ -10,6 +10,7 @@ from typing import Any
 from core.formats.text import is_storable, mended
 
 MAX_LEVELS = 200  # more could be read here and fail elsewhere: Python counts what it has been through before
+_MARK = "\ufeff"  # which some programs begin a text in UTF-8 with
 _TOO_DEEP = f"nested more than {MAX_LEVELS} levels deep"
 _TOO_LONG = f"a whole number has more than {sys.get_int_max_str_digits():,} digits"
 
@@ -48,7 +49,8 @@ def loads(text: str | bytes, *, parse_float: Callable[[str], Any] | None = None,
     if parse_float is not None:
         decode = json.JSONDecoder(parse_constant=_constant, parse_float=parse_float).decode
     try:
-        value = decode(text if isinstance(text, str) else text.decode("utf-8-sig"))
+        said = text if isinstance(text, str) else text.decode().removeprefix(_MARK)
+        value = decode(said)
     except JSONDecodeError:
         raise
     except RecursionError:
@@ -56,8 +58,7 @@ def loads(text: str | bytes, *, parse_float: Callable[[str], Any] | None = None,
     except ValueError as error:
         is_long = "int_max_str_digits" in str(error)
         raise JSONDecodeError(_TOO_LONG if is_long else str(error), "", 0) from None
-    marks: tuple[Any, Any] = ("[", "{") if isinstance(text, str) else (b"[", b"{")
-    if sum(text.count(mark) for mark in marks) > MAX_LEVELS and _is_deep(value):
+    if len(said) > MAX_LEVELS and said.count("[") + said.count("{") > MAX_LEVELS and _is_deep(value):
         raise JSONDecodeError(_TOO_DEEP, "", 0)
     return value
 

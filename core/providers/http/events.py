@@ -64,6 +64,8 @@ class EventReader:
 def _to_events(part: bytes) -> list[Event]:
     """The events between two empty lines: mostly one."""
     raw = part + b"\n\n"
+    if part.startswith(b"data: {") and b"\n" not in part and b"\r" not in part:  # nearly all
+        return [Event(raw, json.loads(part[6:]))]
     if part.startswith(b"data: ") and b"\n" not in part and b"\r" not in part:
         lines = [part[6:]]
     else:
