@@ -46,6 +46,7 @@ class AimmError(Exception):
     generation_id: The logged call, if there was one.
     spent_before_usd: What models cost that were asked before the one that failed; None = not known.
     upstream: The vendor's own account of it, if it gave one.
+    is_of_deployment: Another deployment of the model may be asked at once; nobody was so far.
     """
 
     code = "error"
@@ -58,6 +59,7 @@ class AimmError(Exception):
         self.generation_id: str | None = None
         self.spent_before_usd: Decimal | None = Decimal(0)
         self.upstream: Upstream | None = None
+        self.is_of_deployment = False
 
     @property
     def message(self) -> str:
@@ -171,7 +173,6 @@ class BudgetExceeded(AimmError):
             retry_after_s=retry_after_s,
         )
         self.budget = budget
-        self.is_of_deployment = False  # another deployment of the model may have money
         self.resets_at = resets_at
         self.reason = reason
 

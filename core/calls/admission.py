@@ -318,10 +318,12 @@ def check_operation(request: Request, provider: Provider, model: Model) -> None:
     """Refuse what the model's vendor has nothing for. Raises: InvalidRequest."""
     if request.operation not in provider.operations:
         has = ", ".join(told for operation, told in _TOLD.items() if operation in provider.operations)
-        raise InvalidRequest(
+        refused = InvalidRequest(
             f"{model.provider} makes no {_TOLD[request.operation]}, and {model.name} is its model.",
             hint=f"It has {has}.",
         )
+        refused.is_of_deployment = True
+        raise refused
     if request.n_answers > 1 and request.operation == "chat" and not provider.gives_several:
         raise InvalidRequest(
             f"{model.name} gives one answer at a time, and {request.n_answers} were asked for.",

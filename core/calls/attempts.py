@@ -11,18 +11,20 @@ from core import clock
 from core.calls.admission import Admitter
 from core.calls.breaker import Breakers, Name
 from core.calls.call import Call
-from core.calls.faults import failure_of, is_billable, is_down, is_of_deployment, may_move
+from core.calls.faults import failure_of, is_billable, is_down, is_of_deployment, is_unreadable, may_move
 from core.calls.limits import Pacer
-from core.domain.generation import Chunk, Request
+from core.domain.generation import Chunk, Model, Request
 from core.errors import (
     AimmError,
     BudgetExceeded,
+    InvalidRequest,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
     RateLimited,
 )
 from core.pricing.tokens import estimated_usage
+from core.providers.base import Provider
 from core.providers.fitting import named_back, renamed
 
 if TYPE_CHECKING:
@@ -84,13 +86,34 @@ class Attempts:
             for name in tried.checked:
                 self._breakers.left(*name, call)
 
+    async def counted(self, sent: Request, unit: str, provider: Provider, model: Model) -> int:
+        """The input tokens as a deployment counts them that would answer, or another one where that cannot.
+
+        Raises:
+            AimmError
+        """
+        provider, is_bound = self._deployments.holder(sent, sent.model, model, provider)
+        asked = set[str]()
+        while True:
+            try:
+                return await provider.count_tokens(replace(sent, model=model.name))
+            except AimmError as error:
+                asked.add(provider.deployment)
+                is_counting = not isinstance(error, InvalidRequest) or error.upstream is not None
+                if is_bound or not self._deployments.has_several(model) or (is_counting and not may_move(error)):
+                    raise
+                other, rests_until = self._deployments.soonest(model, unit, asked)
+                if other is None or rests_until:
+                    raise
+                provider = other
+
     async def _run(self, call: Call, times: Times, tried: _Tried) -> None:
         request = None
         while True:
             try:
                 if request is None:
                     request = await self._admitter.admitted(call, times.deadline)
-            except BudgetExceeded as error:
+            except AimmError as error:
                 if not error.is_of_deployment or not self._moved(call, error, times, tried):
                     raise
                 continue
@@ -116,10 +139,13 @@ class Attempts:
         name = state.provider.deployment or state.model.provider, state.model.name  # after a downgrade, the other one
         others = not state.is_bound and self._deployments.has_several(state.model)
         tried.n_counted = len(state.usages)
+        is_last = not others or self._deployments.soonest(state.model, but={*tried.names, name[0]})[1] != 0
         if name not in tried.checked:
-            is_last = others and self._deployments.soonest(state.model, but={*tried.names, name[0]})[1] != 0
-            self._breakers.check(*name, call, is_last=is_last)
+            self._breakers.check(*name, call, is_last=others and is_last)
             tried.checked.add(name)
+        if not is_last:  # one that is silent leaves the others half of the time
+            now = time.monotonic()
+            times = replace(times, first_by=now + (times.first_by - now) / 2)
         await self._pace(call, name, times.first_by)
         state.begin_attempt()
         try:
@@ -136,9 +162,10 @@ class Attempts:
 
     def _failed(self, call: Call, error: AimmError, name: Name, tried: _Tried | None) -> None:
         """Let the model's deployment rest, or note that it failed. tried: None = no other has the model."""
-        if isinstance(error, ProviderTimeout) and call.state.has_output:
+        is_stalled = isinstance(error, ProviderTimeout) and call.state.has_output
+        if is_stalled and not call.state.is_stalled:
             return None  # a long answer is no fault
-        is_theirs = is_of_deployment(error)
+        is_theirs = is_of_deployment(error) or is_stalled
         if tried is None or not (is_theirs or isinstance(error, ProviderError)):
             return self._breakers.failed(*name, error, call)
         if is_theirs or is_down(error):
@@ -148,18 +175,22 @@ class Attempts:
 
     async def _prepared(self, call: Call, request: Request, error: AimmError, times: Times, tried: _Tried) -> bool:
         """Prepare the next attempt: at another deployment at once, or after a while; False = it makes no sense."""
-        state = call.state
+        state, first = call.state, error
         others = not state.is_bound and state.model is not None and self._deployments.has_several(state.model)
         is_lost = is_billable(error) and len(state.usages) == tried.n_counted and state.n_attempts > 0
         if others and may_move(error) and state.n_attempts < MAX_ATTEMPTS and self._moved(call, error, times, tried):
             state.lost += [estimated_usage(request, "")] if is_lost else []
             return True
-        if others and state.model is not None and isinstance(error, RateLimited | ProviderUnavailable):
+        if others and state.model is not None and is_unreadable(error):
+            error = self._unread(state.model, error, tried)
+        elif others and state.model is not None and isinstance(error, RateLimited | ProviderUnavailable):
             _, soonest_us = self._deployments.soonest(state.model, call.origin.unit_of(call.request))
             if soonest_us:
                 error.retry_after_s = max(0.05, (soonest_us - clock.now_us()) / 1e6)
         wait_s = wait_before_retry_s(error, state.n_attempts, times.first_by - time.monotonic(), self._rng)
         if wait_s is None:
+            if error is not first:
+                raise error from None
             return False
         state.lost += [estimated_usage(request, "")] if is_lost else []
         await _wait(call, wait_s, f"{error.message} Trying again in {wait_s:.1f} s.")
@@ -187,6 +218,18 @@ class Attempts:
         state.turn_to(other, state.model)
         return True
 
+    def _unread(self, model: Model, error: AimmError, tried: _Tried) -> AimmError:
+        """The error of what none can read that was asked: whoever made it may be the one that rests."""
+        awake = {name for name in tried.names if not self._rests_until(name, model.name)}
+        other, until_us = self._deployments.soonest(model, but=awake)
+        if other is None:
+            return error
+        return ProviderUnavailable(
+            f"The request holds reasoning that only its deployment can read, and {other.deployment} rests.",
+            hint="Try again later, or leave the encrypted reasoning out.",
+            retry_after_s=max(0.05, (until_us - clock.now_us()) / 1e6),
+        )
+
     def _rests_until(self, deployment: str, model: str) -> int:
         """See RestsUntil; a deployment that has said that it is full rests too."""
         if self._pacer.is_full(deployment, model):
@@ -212,6 +255,8 @@ class Attempts:
             async with asyncio.timeout_at(times.first_by + offset) as timeout:
                 await self._attempt(call, request, times.deadline, (timeout, offset))
         except TimeoutError:
+            silent_s = time.monotonic() - call.state.heard_at
+            call.state.is_stalled = call.state.has_output and silent_s > (time.monotonic() - begun) / 2
             limit_s = (times.deadline if call.state.has_output else times.first_by) - call.state.started_at
             raise ProviderTimeout(
                 f"{request.model} did not finish within {limit_s:g} s."
@@ -235,6 +280,7 @@ class Attempts:
         stream = state.provider.stream(request, attempt=state.n_attempts, timeout_s=timeout_s)
         try:
             async for chunk in stream:
+                state.heard_at = time.monotonic()
                 if chunk.quota is not None:
                     state.told = chunk.quota.headers
                     self._pacer.heard(state.provider.deployment, state.model.name, chunk.quota)

@@ -300,6 +300,7 @@ class Accumulator:
     See ModelAnswer for the other fields.
 
     is_bound: No other deployment may answer.
+    heard_at: When the last chunk came, monotonic. is_stalled: It was silent for most of its time, in the midst of text.
     waiting: The reason why nothing happens just now.
     digest: The name by which the answer may be cached.
     chunks: All of them, where they are to be cached.
@@ -317,6 +318,8 @@ class Accumulator:
     provider: Provider | None = None
     model: Model | None = None
     is_bound: bool = False
+    heard_at: float = 0.0
+    is_stalled: bool = False
     waiting: str = ""
     is_stopped: bool = False
     digest: str = ""

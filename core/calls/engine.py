@@ -180,8 +180,9 @@ class CallEngine:
 
         async def count() -> int:
             await self._limits.take(charged(origin), None)
-            provider, model = await self._registry.resolve(sent.model)
-            return await provider.count_tokens(replace(sent, model=model.name))
+            unit = origin.unit_of(sent)
+            provider, model = await self._registry.resolve(sent.model, unit)
+            return await self._attempts.counted(sent, unit, provider, model)
 
         try:
             return self._loop.run(count()), True

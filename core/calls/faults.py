@@ -1,5 +1,7 @@
 """Errors of calls by what they say: whose fault one is, whether it may be billed, and who else may answer. Pure."""
 
+import re
+
 from core.domain.generation import FinishReason
 from core.errors import (
     AimmError,
@@ -15,6 +17,7 @@ from core.errors import (
 
 # What a server answers that is down or overloaded, whatever it was asked; a 504 may come of the request's size.
 _DOWN = (502, 503, 529)
+_UNREADABLE = re.compile(r"invalid_encrypted_content|thought.?signature.*(not valid|invalid)|invalid.*signature", re.I)
 
 
 def failure_of(finish_reason: FinishReason | None, reason: str | None, *, has_output: bool) -> AimmError | None:
@@ -67,8 +70,17 @@ def _is_unpaid(error: AimmError) -> bool:
     )
 
 
+def is_unreadable(error: AimmError) -> bool:
+    """Tell whether a request holds encrypted reasoning that was made at another deployment.
+
+    Anthropic's signatures hold on all platforms: it is of OpenAI's organisations, Azure's resources, Google's projects.
+    """
+    said = error.upstream
+    return said is not None and said.status == 400 and _UNREADABLE.search(f"{said.code} {said.message}") is not None
+
+
 def may_move(error: AimmError) -> bool:
     """Tell whether another deployment of the same model may answer what this one did not."""
     if isinstance(error, ProviderError) and not isinstance(error, ProviderUnavailable) and not error.is_retryable:
         return error.upstream is None  # else an answer came, which is charged for
-    return isinstance(error, ProviderError | ContextTooLong) or is_of_deployment(error)
+    return isinstance(error, ProviderError | ContextTooLong) or is_of_deployment(error) or is_unreadable(error)

@@ -68,7 +68,7 @@ class DeploymentService:
         """Use what was set up, changed or removed since, by whichever process."""
         with self._lock:
             versions = self._store.versions()
-            if versions != self._seen:
+            if versions != self._seen or self._problems:  # a key file may be there again
                 self._load()
                 self._seen = versions
         if self._registry.deployments.retired:

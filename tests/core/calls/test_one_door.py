@@ -233,7 +233,7 @@ def test_nothing_but_the_door_asks_a_provider():
 
     assert asks == {
         ("core/calls/attempts.py", "stream", "state.provider"),
-        ("core/calls/engine.py", "count_tokens", "provider"),
+        ("core/calls/attempts.py", "count_tokens", "provider"),
         ("dashboard/login_gate.py", "stream", "request"),  # the body of a login
     }
 
