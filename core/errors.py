@@ -7,7 +7,10 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import NamedTuple
 
-_SECRET = re.compile(r"AIza[\w-]{10,}|sk-[\w-]{10,}|aimm_[\w-]{20,}|(?<=[?&]key=)[^&\s]+|(?<=Bearer )\S+")
+_SECRET = re.compile(
+    r"AIza[\w-]{10,}|sk-[\w-]{10,}|aimm_[\w-]{20,}|(?<=[?&]key=)[^&\s]+|(?<=[?&]token=)[^&\s]+|(?<=Bearer )\S+"
+    r"|(?<=hooks\.slack\.com/)[\w/-]+|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"
+)
 _known_secrets: set[str] = set()
 
 

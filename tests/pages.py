@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Block
 from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
 from core import ModelManager
@@ -90,6 +91,22 @@ def answered(app: AppTest) -> AppTest:
 
 def button(app: AppTest, label: str) -> Any:
     return next(b for b in app.button if label in b.label)
+
+
+def live(app: AppTest) -> dict[str, Any]:
+    """The buttons that can be clicked, by key: not switched off, nor inside a popover that is."""
+    found: dict[str, Any] = {}
+
+    def look(node: Any) -> None:
+        if isinstance(node, Block):
+            if not (node.type == "popover" and node.proto.popover.disabled):
+                for child in node.children.values():
+                    look(child)
+        elif node.type in ("button", "menu_button") and not node.proto.disabled:
+            found[node.key or node.label] = node
+
+    look(app._tree)
+    return found
 
 
 def each_page(app: AppTest) -> Iterator[str]:

@@ -10,7 +10,7 @@ MAX_SESSION = 200  # characters of the id of a session
 MAX_WORD = 100  # characters; a longer run of letters, such as bytes as text, is several words
 _TAG = re.compile(r"[\w.:/@+-]{1,64}")
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")  # spreadsheets take leading spaces off
 _HALF = re.compile(r"[\ud800-\udfff]")
 _UNFIT = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -97,4 +97,4 @@ def finds(searched: str) -> re.Pattern[str]:
 
 def safe_cell(text: str) -> str:
     """The text for a table that a spreadsheet opens, which would compute what begins like a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if _FORMULA.match(text) else text

@@ -75,6 +75,8 @@ def problem_of(key_id: str, key: Key | None, now: datetime, *models: str) -> str
         return ""
     if key is None or not key.is_valid_at(now):
         return "The key that asked for this is no longer valid."
+    if key.role == "viewer":  # its scopes or its owner's role were taken away
+        return "The key that asked for this may ask no models any more."
     refused = next((model for model in models if not key.may_ask(model)), None)
     return "" if refused is None else f"The key that asked for this may no longer ask {refused[:80]!r}."
 

@@ -167,7 +167,8 @@ class DeploymentService:
             raise InvalidRequest(check.message, hint="Nothing was kept.", param="key")
 
     def test(self, name: str) -> KeyCheck:
-        """Try a deployment as it is set up. Raises: NotFound"""
+        """Try a deployment as it is set up. Raises: NotFound, Forbidden"""
+        require("editor", "test a deployment")
         state = self.get(name)
         if state.problem:
             return KeyCheck("wrong_key", state.problem)

@@ -29,7 +29,7 @@ def form() -> None:
     )
     with st.form("key_form", border=False):
         key = st.text_input("Gemini API key", type="password", key="key_field", autocomplete="off")
-        test = st.form_submit_button("Test key", icon=":material/key:", width="stretch")
+        test = st.form_submit_button("Test key", icon=":material/key:", width="stretch", **allowed.needs("admin"))
     if test:
         _try(key.strip() if key else "")
 

@@ -38,4 +38,5 @@ tail.show()
 if not (st.query_params.get("key") or st.query_params.get("team")):
     drawer.show(st.session_state.get("gateway_shown", ()))
 keys.dialog(address)
-teams.dialog()
+if not st.query_params.get("key"):
+    teams.dialog()

@@ -95,7 +95,7 @@ with st.bottom.container(key="play_bottom", gap="xsmall"):
     if live:
         row.button(
             "Stop", key="play_stop", icon=":material/stop:", shortcut="Escape", on_click=conversation.stop,
-            args=([call for call, _ in live],),
+            args=([call for call, _ in live],), **allowed.needs("editor"),
         )  # fmt: skip
 if given:
     state.play_sent = given if isinstance(given, str) else given.text

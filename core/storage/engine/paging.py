@@ -19,8 +19,10 @@ def read_page(
     key: The columns of the moment (microseconds) and of the id. before: Where the last page ended.
 
     Raises:
-        InvalidRequest: `before` is not what a page ended with.
+        InvalidRequest: `before` is not what a page ended with, or `limit` is below 1.
     """
+    if limit < 1:
+        raise InvalidRequest(f"limit == {limit}, must be >= 1")
     if before is not None:
         if (found := _CURSOR.fullmatch(before)) is None:
             raise InvalidRequest(f"before == {before[:60]!r}, must be the `next` of the page before")

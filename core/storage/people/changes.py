@@ -309,7 +309,16 @@ def _field(name: str, value: Any) -> tuple[str, Any]:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    return redact(json.dumps(value))
+    return json.dumps(_redacted(value))
+
+
+def _redacted(value: Any) -> Any:
+    """The value with its texts redacted one by one: of JSON as a whole, signs around them would go too."""
+    if isinstance(value, Mapping):
+        return {redact(name): _redacted(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(each) for each in value]
+    return redact(value) if isinstance(value, str) else value
 
 
 def _many(kind: str) -> str:

@@ -90,7 +90,11 @@ _KIND_OF = {
     "demo": "demo",
     "batch": "batch",
 }
-_ROLE_OF = {each.kind: each.role for each in WATCHED.values()} | {"demo": "editor", "model": "editor"}
+_ROLE_OF = {each.kind: each.role for each in WATCHED.values()} | {
+    "demo": "editor",
+    "model": "editor",
+    "comparison": "editor",
+}
 
 
 def kind_of(action: str) -> str:

@@ -176,8 +176,9 @@ def _raise(budget: Budget) -> None:
     reason = inputs.text(_field(places, "reason"), "Reason", f"{key}reason", help="Recorded in the audit trail.")
     below, hours = st.container(), UNTIL[until]
     asked = st.button(
-        f"Raise {formatting.plain(budget.name)}", type="primary", key=f"{key}do", icon=":material/add_card:"
-    )
+        f"Raise {formatting.plain(budget.name)}", type="primary", key=f"{key}do", icon=":material/add_card:",
+        **allowed.needs("admin"),
+    )  # fmt: skip
     if not clicks.first(asked, "raise", (budget.id, extra_usd, until, reason)):
         return
     until_at = datetime.now(UTC) + timedelta(hours=hours) if hours else None
@@ -201,7 +202,7 @@ def _remove(budget: Budget) -> None:
         )
     )
     label, key = f"Remove {formatting.plain(budget.name)}", f"remove_{budget.id}"
-    asked = st.button(label, type="primary", icon=":material/delete:", key=key)
+    asked = st.button(label, type="primary", icon=":material/delete:", key=key, **allowed.needs("admin"))
     if asked and inputs.done(st, manager().budgets.delete, budget.id):
         _done(key)
 

@@ -10,12 +10,14 @@ from core.domain.comparison import Comparison
 from dashboard import formatting
 from dashboard.components import estimates
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 LOOK_S = 0.5
 
 
 def stop(comparison: Comparison, place: Any) -> None:
-    if place.button("Stop", key="compare_stop", icon=":material/stop:", help="What came is kept; it can be resumed."):
+    may = allowed.needs("editor", "What came is kept; it can be resumed.")
+    if place.button("Stop", key="compare_stop", icon=":material/stop:", **may):
         try:
             manager().comparisons.stop(comparison.id)
         except Conflict:  # it has ended meanwhile
@@ -30,15 +32,15 @@ def resume(comparison: Comparison, place: Any) -> None:
         label,
         icon=":material/play_arrow:",
         key="compare_resume",
-        help="Only those without an answer are asked, with the spending limit as it is now.",
+        **allowed.needs("editor", "Only those without an answer are asked, with the spending limit as it is now."),
     ):
         _ask(comparison, None)
 
 
 def retry(comparison: Comparison, positions: Collection[int], place: Any, label: str, key: str) -> None:
     """A button that asks failed answers again. What is there is neither asked nor paid again."""
-    help_text = "Makes a new call. Answers that are there are not asked or charged again."
-    if positions and place.button(label, icon=":material/refresh:", key=key, help=help_text):
+    may = allowed.needs("editor", "Makes a new call. Answers that are there are not asked or charged again.")
+    if positions and place.button(label, icon=":material/refresh:", key=key, **may):
         _ask(comparison, positions)
 
 

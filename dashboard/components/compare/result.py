@@ -13,6 +13,7 @@ from dashboard.components.compare import columns, controls, differences, rule_ed
 from dashboard.components.log import history
 from dashboard.frames import compare
 from dashboard.process import manager
+from dashboard.visitors import allowed
 from dashboard.visitors.voter import voter
 
 METRICS: tuple[tuple[Metric, str, bool], ...] = (
@@ -51,7 +52,9 @@ def draw(comparison: Comparison, *, is_hidden: bool = False) -> None:
     if is_hidden or len(again) > 1:  # else the column has its own button
         controls.retry(comparison, again, row, "Try failed answers again", "compare_retry_all")
     controls.resume(comparison, row)
-    if is_hidden and row.button(_REVEAL, key="compare_reveal", type="tertiary", icon=":material/visibility:"):
+    if is_hidden and row.button(
+        _REVEAL, key="compare_reveal", type="tertiary", icon=":material/visibility:", **allowed.needs("editor")
+    ):
         manager().comparisons.voting.reveal(comparison.id, voter())
         st.rerun()
     for candidate, place in zip(shown, columns.places(len(shown), together=together), strict=True):
@@ -118,7 +121,7 @@ def _watch(comparison: Comparison) -> None:
             box = stops[candidate.position] = place.empty()
             box.button(
                 "Stop", key=f"stop_{candidate.position}", icon=":material/stop:", type="tertiary",
-                help=f"Stop answer {candidate.letter}", on_click=call.cancel,
+                on_click=call.cancel, **allowed.needs("editor", f"Stop answer {candidate.letter}"),
             )  # fmt: skip
     usual = {at: manager().models.estimate(call.request).output_tokens.expected for at, call in calls.items()}
     n_there = len(slots) - len(calls)

@@ -7,6 +7,7 @@ import streamlit as st
 from core.domain.comparison import Criterion, Metric
 from dashboard import formatting
 from dashboard.components import inputs
+from dashboard.visitors import allowed
 
 LABELS: dict[Metric, str] = {
     "cost": "cheapest",
@@ -23,7 +24,7 @@ def words(rule: Sequence[Criterion]) -> str:
 
 
 def edit(key: str) -> list[Criterion]:
-    with st.popover("Winner rule", icon=":material/rule:", type="tertiary"):
+    with st.popover("Winner rule", icon=":material/rule:", type="tertiary", **allowed.needs("editor")):
         st.caption("Each criterion breaks the ties of the one before. Empty, failed and stopped answers cannot win.")
         row = st.columns(3)
         first = inputs.choice(row[0], "First", f"{key}_first", list(LABELS), format_func=LABELS.__getitem__)

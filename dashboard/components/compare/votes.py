@@ -8,6 +8,7 @@ from core.comparison import ballots
 from core.domain.comparison import Best, Comparison
 from dashboard import formatting
 from dashboard.process import manager
+from dashboard.visitors import allowed
 from dashboard.visitors.voter import voter
 
 _NONE: dict[str, tuple[Best, str]] = {"0": ("tie", "Tie"), "9": ("both_bad", "All bad")}
@@ -27,10 +28,11 @@ def ask(comparison: Comparison, able: Mapping[int, str], *, blind: bool) -> None
     )
     options: dict[str, tuple[Best, str]] = {str(n): (at, name) for n, (at, name) in enumerate(able.items(), 1)}
     options |= _NONE
+    may = allowed.needs("editor")
     for digit, (best, name) in options.items():
         icon = ":material/check:" if best == mine else None
         # The key says whether names are hidden: the second of two quick presses must not fall on the next question.
-        if bar.button(name, key=f"vote_{digit}_{blind}", shortcut=digit, icon=icon):
+        if bar.button(name, key=f"vote_{digit}_{blind}", shortcut=digit, icon=icon, **may):
             manager().comparisons.voting.choose(comparison.id, best, blind=blind, voter=voter())
             st.session_state.votes_cast = st.session_state.get("votes_cast", 0) + 1
             st.rerun()

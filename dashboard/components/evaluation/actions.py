@@ -16,6 +16,7 @@ from dashboard.components.library.people import author
 from dashboard.frames.evaluation import after
 from dashboard.frames.evaluation.reading import Seen
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 _CHANGE_HELP = "Fills in the form with its plan. Nothing is asked yet."
 _KINDS = {"JSON": "application/json", "JUnit": "application/xml", "CSV": "text/csv"}
@@ -26,7 +27,7 @@ def draw(row: Any, of: Seen) -> None:
     if run.is_running:
         row.button(
             "Stop", key="eval_stop", icon=":material/stop:", on_click=_do, args=("stop", run.id),
-            help="What came is kept; it can be resumed.",
+            **allowed.needs("editor", "What came is kept; it can be resumed."),
         )  # fmt: skip
         return
     _resume(row, of)
@@ -34,16 +35,19 @@ def draw(row: Any, of: Seen) -> None:
     if reason:
         row.button("Run again", key="eval_again", icon=":material/replay:", type="tertiary", disabled=True, help=reason)
     else:
-        with row.popover("Run again", type="tertiary", icon=":material/replay:", key="eval_again_box"):
+        with row.popover(
+            "Run again", type="tertiary", icon=":material/replay:", key="eval_again_box", **allowed.needs("editor")
+        ):
             _again(of)
-    with row.popover("Next steps", icon=":material/rocket_launch:", key="eval_after"):
+    with row.popover("Next steps", icon=":material/rocket_launch:", key="eval_after", **allowed.needs("editor")):
         _make_live(of)
         _bless(of)
         _prove(of)
         _add(of)
     with row.popover(
-        "Grade anew", type="tertiary", icon=":material/rule:", key="eval_regrade_box", on_change="rerun"
-    ) as box:
+        "Grade anew", type="tertiary", icon=":material/rule:", key="eval_regrade_box", on_change="rerun",
+        **allowed.needs("editor"),
+    ) as box:  # fmt: skip
         if box.open:
             _regrade(of)
     with row.popover("Export", type="tertiary", icon=":material/download:", key="eval_export"):
@@ -63,7 +67,7 @@ def _resume(row: Any, of: Seen) -> None:
     n_errors = sum(tally.outcomes.get("error", 0) for tally in of.tallies)
     if not n_left and not n_errors:
         return
-    with row.popover("Resume", icon=":material/play_arrow:", key="eval_resume_box"):
+    with row.popover("Resume", icon=":material/play_arrow:", key="eval_resume_box", **allowed.needs("editor")):
         st.markdown(f"{n_left:,} cells have no answer, {n_errors:,} failed. What was answered is not asked again.")
         estimates.cap_field("eval_cap", "this run", "Empty: as before. It counts what the run has cost already.")
         with_errors = st.toggle("Ask the failed ones too", True, key="eval_resume_errors")

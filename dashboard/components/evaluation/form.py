@@ -171,6 +171,9 @@ def _with(options: list[str], key: str) -> list[str]:
 
 def _expected(plan: Plan) -> AimmError | None:
     """Draw the likely cost of each contestant; why there is none, where the plan is refused."""
+    if not allowed.may("editor"):  # the core would note that it was refused
+        st.caption(allowed.why_not("editor"))
+        return None
     try:
         ranges = manager().evaluations.estimate(plan)
     except AimmError as error:

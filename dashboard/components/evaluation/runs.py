@@ -12,6 +12,7 @@ from dashboard.components import demo
 from dashboard.components.evaluation import form, run
 from dashboard.frames.evaluation import listing
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 NEW, SHOWN, LOOK_S = "new", 25, 3.0  # NEW stands in the address where a run's id does
 _VERDICT_HELP = (
@@ -36,7 +37,7 @@ def draw(row: Any) -> None:
         return
     row.button(
         "New evaluation", key="eval_new", type="primary", icon=":material/add:", on_click=address.put,
-        args=("evaluation", NEW),
+        args=("evaluation", NEW), **allowed.needs("editor"),
     )  # fmt: skip
     found, _ = manager().evaluations.page(SHOWN)
     if not found:

@@ -10,6 +10,7 @@ from dashboard import failure, formatting
 from dashboard.components import inputs
 from dashboard.frames import experiments
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 _ASKED = "exp_asked"
 PLAYED = 1000
@@ -48,7 +49,8 @@ def buttons(found: ExperimentReport, row: Any) -> None:
 
 def _button(row: Any, label: str, kind: str, is_primary: bool, help_text: str) -> None:
     row.button(
-        label, key=f"exp_{kind}", type="primary" if is_primary else "secondary", help=formatting.plain(help_text),
+        label, key=f"exp_{kind}", type="primary" if is_primary else "secondary",
+        **allowed.needs("editor", formatting.plain(help_text)),
         on_click=lambda: st.session_state.update({_ASKED: (st.query_params.get("experiment"), kind)}),
     )  # fmt: skip
 
@@ -76,7 +78,8 @@ def _inside(found: ExperimentReport, kind: str) -> None:
         row = st.container(horizontal=True)
         sure = row.button(
             formatting.plain(f"{label} and end the experiment" if is_running and kind != "stop" else label),
-            type="primary", key="exp_sure", disabled=kind == "ship" and (variant is None or not (is_running or alias)),
+            type="primary", key="exp_sure",
+            **allowed.needs("editor", disabled=kind == "ship" and (variant is None or not (is_running or alias))),
         )  # fmt: skip
         if row.button("Cancel", key="exp_cancel"):
             _close()
@@ -128,7 +131,9 @@ def _more(experiment: Experiment) -> None:
         "Simulate 1,000 users",
         icon=":material/groups:",
         key="exp_play",
-        help="Invents outcomes: A succeeds in 30%, B in 38%, C in 34%, identical ones alike. Calls no model.",
+        **allowed.needs(
+            "editor", "Invents outcomes: A succeeds in 30%, B in 38%, C in 34%, identical ones alike. Calls no model."
+        ),
     ):
         manager().experiments.traffic.play(experiment.id, PLAYED)
         experiments.forget()
@@ -140,7 +145,7 @@ def _more(experiment: Experiment) -> None:
             int(inputs.number(st, formatting.plain(v.name), f"{key}_{v.position}", (0, 1_000_000), v.weight) or 0)
             for v in experiment.variants
         ]
-        asked = st.form_submit_button("Start a new phase")
+        asked = st.form_submit_button("Start a new phase", **allowed.needs("editor"))
         if asked and inputs.done(st, manager().experiments.weigh, experiment.id, weights):
             experiments.forget()
             st.rerun()

@@ -17,6 +17,7 @@ from dashboard.components import answer, head
 from dashboard.components.experiments import deciding, learning, scorecard
 from dashboard.frames import experiments, models
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 COLOURS: dict[str, Literal["blue", "green", "red"]] = {
     "Running": "blue",
@@ -97,7 +98,8 @@ def _verdict(found: ExperimentReport) -> None:
         st.caption("\n".join(f"- {formatting.plain(experiments.said(reason))}" for reason in reasons))
         if analysis.is_ratio_mismatch and experiment.acknowledged_at is None:
             row = st.container(horizontal=True, vertical_alignment="center")
-            if row.button("Show the verdict anyway", key="exp_acknowledge", icon=":material/visibility:"):
+            may = allowed.needs("editor")
+            if row.button("Show the verdict anyway", key="exp_acknowledge", icon=":material/visibility:", **may):
                 manager().experiments.designs.acknowledge(experiment.id)
                 experiments.forget()
                 st.rerun()
@@ -198,6 +200,6 @@ def _shadows(experiment: Experiment) -> None:
             answer.show(right, shadow.text or formatting.UNKNOWN)
             row = st.container(horizontal=True)
             for label, success in (("Shadow is good", True), ("Shadow is bad", False)):
-                if row.button(label, key=f"shadow_{shadow_id}_{success}"):
+                if row.button(label, key=f"shadow_{shadow_id}_{success}", **allowed.needs("editor")):
                     mm.experiments.record(experiment.id, [OutcomeInput(generation_id=shadow_id, success=success)])
                     st.rerun()

@@ -185,7 +185,7 @@ def _new(server: str) -> None:
         )  # fmt: skip
         period = inputs.choice(right, "Budget period", "key_new_period", ("day", "week", "month"), 2)
         below = st.container()
-        asked = st.form_submit_button("Create key", icon=":material/key:", type="primary")
+        asked = st.form_submit_button("Create key", icon=":material/key:", type="primary", **allowed.needs("admin"))
     if not clicks.first(asked, "key", (fields, limit, period)):
         return
     try:

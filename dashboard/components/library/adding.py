@@ -11,6 +11,7 @@ from dashboard import formatting
 from dashboard.components import clicks, inputs
 from dashboard.components.library.people import author
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 MOST = 1000
 
@@ -19,7 +20,7 @@ def popover(
     place: Any, key: str, calls: Callable[[], Sequence[Generation]], what: str, *, skip_bad: bool = False
 ) -> None:
     """A button that opens the form."""
-    with place.popover("Add to dataset", icon=":material/playlist_add:", type="tertiary"):
+    with place.popover("Add to dataset", icon=":material/playlist_add:", type="tertiary", **allowed.needs("editor")):
         form(key, calls, what, skip_bad=skip_bad)
 
 

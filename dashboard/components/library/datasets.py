@@ -12,6 +12,7 @@ from dashboard.components import inputs
 from dashboard.components.library import opening
 from dashboard.frames.library import datasets as frames
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 PAGE_SIZE = 100
 _EMPTY = (
@@ -75,9 +76,10 @@ def _head(version: DatasetVersion) -> None:
                 key=f"dataset_export_{format_}", on_click="ignore",
             )  # fmt: skip
     with row.popover("", icon=":material/more_horiz:", type="tertiary", help="More"):
-        if st.button("Delete this dataset", key="dataset_delete", icon=":material/delete:") and inputs.done(
-            st, manager().datasets.delete, version.dataset
-        ):
+        clicked = st.button(
+            "Delete this dataset", key="dataset_delete", icon=":material/delete:", **allowed.needs("editor")
+        )
+        if clicked and inputs.done(st, manager().datasets.delete, version.dataset):
             address.put("dataset", None)
             st.rerun()
 

@@ -11,6 +11,7 @@ from dashboard.components import clicks, inputs
 from dashboard.components.library.people import author
 from dashboard.frames.library import datasets as frames
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 _ROLES = ("variable", "expected", "tags", "description", "threshold", "metadata")
 _TYPES = ("csv", "tsv", "txt", "jsonl", "ndjson", "json", "yaml", "yml")
@@ -135,7 +136,8 @@ def _keep(preview: Preview) -> None:
         line, "Leave bad rows out", f"{_KEY}skip", "The version's note counts them and names their lines."
     )
     is_ready = bool(name) and bool(preview.n_rows) and (skip or not preview.problems)
-    clicked = line.button(f"Import {preview.n_rows:,} rows", type="primary", key=f"{_KEY}go", disabled=not is_ready)
+    may = allowed.needs("editor", disabled=not is_ready)
+    clicked = line.button(f"Import {preview.n_rows:,} rows", type="primary", key=f"{_KEY}go", **may)
     if not clicks.first(clicked, "import", (name, preview.name, preview.n_rows, adds)):
         return
     try:

@@ -14,6 +14,7 @@ from dashboard.components.library import opening
 from dashboard.components.library.people import author
 from dashboard.frames.library import prompts as frames
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 _EMPTY = "No prompts yet. Write one here, save one from the Playground, or push a file: `aimm prompts push FILE`."
 _LABELS = (LIVE, "staging")
@@ -74,9 +75,9 @@ def _labels(version: PromptVersion) -> None:
         row.caption(f"since {formatting.when(move.moved_at)}", width="content")
         row.space("stretch")
         back = f"Back to {move.was}" if move.was else "Remove label"
-        if row.button(back, key=f"label_back_{label}", icon=":material/undo:", type="tertiary") and inputs.done(
-            st, service.undo_label, name, label, author=author()
-        ):
+        key = f"label_back_{label}"
+        clicked = row.button(back, key=key, icon=":material/undo:", type="tertiary", **allowed.needs("editor"))
+        if clicked and inputs.done(st, service.undo_label, name, label, author=author()):
             st.rerun()
     if len(moves) > len(latest):
         with st.expander(f"All moves ({len(moves)})"):
@@ -95,9 +96,10 @@ def _head(version: PromptVersion) -> None:
     )  # fmt: skip
     row.button(
         "Edit", icon=":material/edit:", key="prompt_edit_open", type="tertiary", on_click=address.put,
-        args=("prompt_edit", version.ref), help="Saves a new version; this one stays as it is.",
+        args=("prompt_edit", version.ref),
+        **allowed.needs("editor", "Saves a new version; this one stays as it is."),
     )  # fmt: skip
-    with row.popover("Set label", icon=":material/label:", type="tertiary"):
+    with row.popover("Set label", icon=":material/label:", type="tertiary", **allowed.needs("editor")):
         known = [*_LABELS, *manager().prompts.get(version.ref).labels]
         label = inputs.choice(
             st, "Label", f"label_of_{version.ref}", list(dict.fromkeys(known)), 0, accept_new_options=True
@@ -114,7 +116,7 @@ def _head(version: PromptVersion) -> None:
         )
         st.code(f'model: "prompt:{version.prompt}"', language=None)
         st.caption("In place of a model's name, on every wire of the gateway; variables go into `metadata`.")
-        if st.button("Delete this prompt", key="prompt_delete", icon=":material/delete:"):
+        if st.button("Delete this prompt", key="prompt_delete", icon=":material/delete:", **allowed.needs("editor")):
             _delete(version.prompt)
 
 

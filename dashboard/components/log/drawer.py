@@ -16,6 +16,7 @@ from dashboard.components.log import feedback, history
 from dashboard.components.playground import schema
 from dashboard.frames import models
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 TABS = ("Answer", "Prompt", "Receipt", "Raw")
 _IDS = "drawer_ids"
@@ -115,7 +116,10 @@ def _actions(g: Generation) -> None:
             help="With its conversation, model, system prompt and parameters. Your next message continues it.",
         )  # fmt: skip
         others = [name for name in models.names() if name != g.model]
-        chosen = row.menu_button("Replay on …", others, icon=":material/replay:", key="drawer_replay", type="tertiary")
+        chosen = row.menu_button(
+            "Replay on …", others, icon=":material/replay:", key="drawer_replay", type="tertiary",
+            **allowed.needs("editor"),
+        )  # fmt: skip
         if chosen is not None:
             _replay(g, chosen)
         if row.button("Compare", icon=":material/compare:", key="drawer_compare", type="tertiary", help=_COMPARE_HELP):

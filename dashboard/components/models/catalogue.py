@@ -13,7 +13,8 @@ def show() -> None:
     service = manager().prices
     version = formatting.plain(service.book.catalogue.version)
     st.markdown(f"In use: genai-prices **{version}**. Nothing is fetched automatically.")
-    if service.taken_version is not None and st.button("Restore the shipped catalogue", key="catalogue_back"):
+    may = allowed.needs("admin")
+    if service.taken_version is not None and st.button("Restore the shipped catalogue", key="catalogue_back", **may):
         service.use_shipped()
         st.rerun()
     file = st.file_uploader("Newer catalogue (data.json of genai-prices)", "json", key="catalogue_file")
@@ -27,7 +28,7 @@ def show() -> None:
         return
     st.markdown(f"**{len(changes)} models would change**")
     tables.show(prices.changes(changes))
-    if st.button("Use this catalogue", type="primary", key="catalogue_take", icon=":material/download_done:"):
+    if st.button("Use this catalogue", type="primary", key="catalogue_take", icon=":material/download_done:", **may):
         service.take(content)
         st.rerun()
 

@@ -40,7 +40,7 @@ def show() -> None:
     if here:
         line = st.container(horizontal=True, vertical_alignment="bottom")
         chosen = inputs.choice(line, "Own price", "own_row", list(here), width=380)
-        with line.popover("Remove", icon=":material/delete:"):
+        with line.popover("Remove", icon=":material/delete:", **allowed.needs("admin")):
             st.markdown(f"**{formatting.plain(chosen or '')}** no longer holds. Past calls keep their cost.")
             if st.button(f"Remove {formatting.plain(chosen or '')}", key="own_remove") and chosen:
                 service.remove_price(here[chosen])

@@ -11,23 +11,28 @@ from dashboard.components import inputs
 from dashboard.frames import models
 from dashboard.frames.money import spend
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 HELP = (
     "Google Cloud: Billing → Cost table → Download CSV, or BigQuery's export as CSV or JSON. OpenAI: Usage → Costs →"
     " Export. Anthropic: Cost → Export. OpenRouter: Activity → Export. Azure's and AWS's cost exports, FOCUS, and any"
     " other CSV with a date, a model and a cost in US dollars work too. Only the sums by day and by model are stored."
 )
+_TYPES = ["csv", "tsv", "txt", "json", "jsonl"]
 AS_SAID, ALL = "As in the file", "All providers"
 
 
 def show() -> None:
     st.caption(f"A vendor's bill beside what is on record here, by day and by model. {HELP}")
     left, right = st.columns(2, gap="medium")
+    may = allowed.needs("admin")
     with left:
-        file = st.file_uploader("Vendor bill (CSV or JSON)", ["csv", "tsv", "txt", "json", "jsonl"], key="bill_file")
+        file = st.file_uploader("Vendor bill (CSV or JSON)", _TYPES, key="bill_file", **may)
         options = [AS_SAID, ALL, *_providers()]
         whose = inputs.choice(st, "Calls of", "bill_whose", options, accept_new_options=True)
-        if file is not None and st.button("Compare", type="primary", key="bill_compare", icon=":material/balance:"):
+        if file is not None and st.button(
+            "Compare", type="primary", key="bill_compare", icon=":material/balance:", **may
+        ):
             provider = {AS_SAID: None, ALL: ""}.get(whose, whose)
             _run(lambda: manager().reconciliations.of_file(file.getvalue(), provider=provider))
     with right, st.form("bill_form", border=False):
@@ -39,7 +44,7 @@ def show() -> None:
         days = row[2].date_input(
             f"Billing period{formatting.of_utc()}", month, key="bill_days", persist_state="session"
         )
-        if st.form_submit_button("Compare", icon=":material/balance:"):
+        if st.form_submit_button("Compare", icon=":material/balance:", **may):
             both = (days[0], days[-1]) if days else (last, last)
             _run(lambda: manager().reconciliations.of_number("" if usd is None else usd, provider.strip(), *both))
     found = st.session_state.get("bill_found")

@@ -16,6 +16,7 @@ from dashboard.components.library.people import author
 from dashboard.components.playground import conversation
 from dashboard.frames import models
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 state = st.session_state
 
@@ -54,7 +55,7 @@ def form(version: PromptVersion) -> None:
         name: st.text_area(name, key=f"play_var_{version.prompt}_{name}", height=80, persist_state="session") or ""
         for name in variables_of(version.content)
     }
-    clicked = st.button("Ask", type="primary", key="play_prompt_ask", icon=":material/send:")
+    clicked = st.button("Ask", type="primary", key="play_prompt_ask", icon=":material/send:", **allowed.needs("editor"))
     if clicks.first(clicked, "play_prompt", (version.ref, values)):
         _ask(version, values)
 
@@ -79,7 +80,8 @@ def keep(place: Any, shown: conversation.Conversation) -> None:
     system = (state.get("play_system") or "").strip()
     if not (system or last):
         return
-    with place.popover("Save", icon=":material/bookmark_add:", type="tertiary", help="As a prompt, or in a dataset."):
+    may = allowed.needs("editor", "As a prompt, or in a dataset.")
+    with place.popover("Save", icon=":material/bookmark_add:", type="tertiary", **may):
         tabs = st.tabs(("As a prompt", "In a dataset") if last else ("As a prompt",))
         with tabs[0]:
             _save(system, _turns(last) if last else [])

@@ -14,6 +14,7 @@ from dashboard.components import answer, receipt
 from dashboard.components.playground import attachments, checks, code, conversation, schema, spread
 from dashboard.frames import models
 from dashboard.process import manager
+from dashboard.visitors import allowed
 from dashboard.visitors.voter import voter
 
 RUNS = (3, 5, 10)
@@ -53,7 +54,7 @@ def draw_live(call: Call) -> Live:
     if made is not None:  # it ended while this run was drawing
         st.rerun()
     slot.settle(None, failure, "")
-    if st.button("Retry", icon=":material/refresh:", key="again_live"):
+    if st.button("Retry", icon=":material/refresh:", key="again_live", **allowed.needs("editor")):
         conversation.again(call.request.messages, call.origin.ref_id)
     return []
 
@@ -65,7 +66,7 @@ def draft(shown: conversation.Conversation, *, may_send: bool) -> None:
         return
     st.text_area("Edited prompt", key="play_draft", height=120, persist_state="session")
     row = st.container(horizontal=True, gap="small")
-    if row.button("Send", key="play_draft_send", type="primary", disabled=not may_send):
+    if row.button("Send", key="play_draft_send", type="primary", **allowed.needs("editor", disabled=not may_send)):
         conversation.send(shown, st.session_state.play_draft or given.text, given.media)
     row.button("Cancel", key="play_draft_cancel", on_click=address.put, args=("conversation", shown.calls[-1].id))
 
@@ -207,15 +208,15 @@ def _actions(g: Generation, first: Generation, *, is_starred: bool) -> None:
     is_answer = g.status in ("ok", "stopped")
     if g.messages and is_answer and row.button(
         "Retry", key=f"again_{g.id}", icon=":material/refresh:", type="tertiary",
-        help="Ask the same again with the current settings",
+        **allowed.needs("editor", "Ask the same again with the current settings"),
     ):  # fmt: skip
         conversation.again(g.messages, conversation.followed(g))
     _branch(g, len(g.messages) + 1, row)
     row.button(
         "Remove star" if is_starred else "Star", key=f"star_{g.id}", type="tertiary",
         icon=":material/star:" if is_starred else ":material/star_border:",
-        help="Remove the star" if is_starred else "Mark as a good answer; the Log shows it", on_click=_star,
-        args=(g.id, is_starred),
+        on_click=_star, args=(g.id, is_starred),
+        **allowed.needs("editor", "Remove the star" if is_starred else "Mark as a good answer; the Log shows it"),
     )  # fmt: skip
     if g is not first:
         line.button(
@@ -239,15 +240,18 @@ def _more_answers(g: Generation, row: Any) -> None:
     others = [name for name in models.by_name() if name != g.model]
     chosen = row.menu_button(
         "Another model beside it", others, key=f"beside_{g.id}", icon=":material/splitscreen_right:", type="tertiary",
-        format_func=lambda name: models.labels().get(name, name), help="Ask another model the same, beside this answer",
+        format_func=lambda name: models.labels().get(name, name),
+        **allowed.needs("editor", "Ask another model the same, beside this answer"),
     )  # fmt: skip
     if chosen is not None:
         conversation.beside(g, chosen)
     n = row.menu_button(
         "Run several times", RUNS, key=f"runs_{g.id}", icon=":material/repeat:", type="tertiary",
         format_func=lambda n: f"Run {n} more times",
-        help="Run several times more, and see how cost, latency and length vary",
-        disabled=g.model not in models.by_name(),
+        **allowed.needs(
+            "editor", "Run several times more, and see how cost, latency and length vary",
+            disabled=g.model not in models.by_name(),
+        ),
     )  # fmt: skip
     if n is not None:
         conversation.beside(g, g.model, n)
@@ -296,12 +300,15 @@ def _failure(g: Generation) -> None:
         if wait and until > datetime.now(UTC):
             with row:
                 st.fragment(run_every=1.0)(_countdown)(g.id, until)
-        elif row.button("Retry", icon=":material/refresh:", key=f"retry_{g.id}", help="With the current settings."):
+        elif row.button(
+            "Retry", icon=":material/refresh:", key=f"retry_{g.id}",
+            **allowed.needs("editor", "With the current settings."),
+        ):  # fmt: skip
             conversation.again(g.messages, conversation.followed(g))
         others = [name for name in models.by_name() if name != g.model]
         chosen = row.menu_button(
             "Other model", others, key=f"other_{g.id}", type="tertiary",
-            format_func=lambda name: models.labels().get(name, name),
+            format_func=lambda name: models.labels().get(name, name), **allowed.needs("editor"),
         )  # fmt: skip
         if chosen is not None:
             conversation.again(g.messages, conversation.followed(g), chosen)

@@ -87,7 +87,7 @@ def _toolbar(name: str, current: Current) -> None:
     row.space("stretch")
     row.button("New workflow", icon=":material/add:", key="flow_begin", on_click=drafts.begin_new)
     if is_saved:
-        with row.popover("Delete", icon=":material/delete:", key="flow_delete_box"):
+        with row.popover("Delete", icon=":material/delete:", key="flow_delete_box", **allowed.needs("editor")):
             st.markdown("The saved version goes; its runs stay. A built-in workflow of this name comes back.")
             if st.button("Delete saved version", key="flow_delete"):
                 manager().workflows.remove(name)

@@ -16,6 +16,7 @@ from dashboard.components.log import history
 from dashboard.components.workflows import picture, step
 from dashboard.frames import models, workflows
 from dashboard.process import manager
+from dashboard.visitors import allowed
 
 PAINT_S = 0.5
 _COLOURS = {
@@ -82,8 +83,9 @@ def _head(run: WorkflowRun) -> None:
             help="The cost of asking the finished steps again, each time the run was taken up.",
         )  # fmt: skip
     row.space("stretch")
+    may = allowed.needs("editor")
     if not run.is_over:
-        row.button("Stop", icon=":material/stop:", key="run_stop", on_click=_do, args=("cancel", run.id))
+        row.button("Stop", icon=":material/stop:", key="run_stop", on_click=_do, args=("cancel", run.id), **may)
     elif run.status != "succeeded" and not run.awaits:
         _resume(row, run)
     if run.is_over:
@@ -112,15 +114,23 @@ def _approval(run: WorkflowRun) -> None:
     with box.expander("Prompt that will be sent"):
         st.code(waiting.prompt, language=None, wrap_lines=True)
     row = box.container(horizontal=True)
+    may = allowed.needs("editor")
     row.button(
-        "Approve", type="primary", icon=":material/check:", key="run_approve", on_click=_do, args=("resume", run.id)
+        "Approve",
+        type="primary",
+        icon=":material/check:",
+        key="run_approve",
+        on_click=_do,
+        args=("resume", run.id),
+        **may,
     )
-    row.button("Reject", icon=":material/close:", key="run_reject", on_click=_do, args=("cancel", run.id))
+    row.button("Reject", icon=":material/close:", key="run_reject", on_click=_do, args=("cancel", run.id), **may)
 
 
 def _resume(row: object, run: WorkflowRun) -> None:
     kept = [each for each in run.steps if each.status == "succeeded"]
-    with row.popover("Resume", icon=":material/play_arrow:", key="run_resume_box"):  # type: ignore[attr-defined]
+    may = allowed.needs("editor")
+    with row.popover("Resume", icon=":material/play_arrow:", key="run_resume_box", **may):  # type: ignore[attr-defined]
         costs = [each.cost_usd for each in kept]
         worth = None if None in costs else sum(cost for cost in costs if cost is not None)
         n_left = len(run.steps) - run.n_done
@@ -136,7 +146,8 @@ def _resume(row: object, run: WorkflowRun) -> None:
 def _again(row: object, run: WorkflowRun) -> None:
     if "" not in run.inputs:  # retention has deleted what it was asked
         return
-    with row.popover("Run again", icon=":material/replay:", key="run_again_box"):  # type: ignore[attr-defined]
+    may = allowed.needs("editor")
+    with row.popover("Run again", icon=":material/replay:", key="run_again_box", **may):  # type: ignore[attr-defined]
         cost = formatting.usd(run.total_cost_usd)
         text = f"Asks all {len(run.steps)} steps again, with the same input. This run cost {cost}."
         st.markdown(formatting.plain(text))

@@ -1,6 +1,7 @@
 """The audit: every change notes who, from where, when, before and after; what is refused is noted and not done."""
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -9,6 +10,7 @@ from core import Forbidden, ModelManager, Target
 from core.acting import acting_as
 from core.domain.people.actor import Actor
 from core.domain.people.entry import AuditEntry, Wanted
+from core.monitoring.alerts.rule_file import read_rule
 from core.storage.columns import metadata
 from core.storage.people.watched import OPEN, WATCHED
 
@@ -68,6 +70,19 @@ def test_what_a_role_may_not_do_is_refused_noted_and_not_done(mm: ModelManager):
     assert raised.after == {"limit_usd": "550"}
 
 
+def test_an_editor_resumes_a_comparison_and_a_viewer_does_not(with_gemini: ModelManager):
+    mm = with_gemini
+    with acting_as(EDITOR):
+        capped = mm.comparisons.start("Why?", ["sim-fast", "gemini-2.5-flash"], cap_usd=Decimal("0.000001"))
+        assert len(mm.comparisons.wait(capped).candidates) == 2
+        with acting_as(VERA), pytest.raises(Forbidden, match="needs the role editor"):
+            mm.comparisons.resume(capped)
+        assert mm.comparisons.resume(capped) >= 1
+        mm.comparisons.wait(capped)
+
+    assert [each.action for each in entries(mm, who="Ed")] == ["comparison resumed"]
+
+
 def test_a_service_that_notes_nothing_is_noted_all_the_same(mm: ModelManager):
     with acting_as(EDITOR):
         mm.aliases.set("smart", Target(model="sim-fast"))
@@ -87,9 +102,15 @@ def test_no_secret_is_in_an_entry(mm: ModelManager):
         mm.keys.change(key.id, rpm=10)
         mm.keys.revoke(key.id)
         mm.budgets.create(f"for {secret}", "5")
+        mm.alert_rules.put(read_rule({"kind": "error_rate", "above": "5%"}, "e"))
+        for reason in ("Bearer s3cr3t", "to https://x.example/?key=s3cr3t", "https://x.example/h?a=1&token=s3cr3t"):
+            mm.alert_rules.silence("e", timedelta(hours=1), reason)
+        mm.alert_rules.silence("e", timedelta(hours=1), "https://hooks.slack.com/services/T1/B1/s3cr3t")
+        mm.alert_rules.silence("e", timedelta(hours=1), "https://me:s3cr3t@x.example/")
 
+    assert len(entries(mm, kinds=("silence",))) == 5  # none is damaged by what was taken out
     text = b"".join(mm.audit.export(Wanted(), "jsonl")).decode()
-    assert secret not in text and "digest" not in text
+    assert secret not in text and "s3cr3t" not in text and "digest" not in text
     revoked, changed, created = entries(mm, kinds=("key",))
     assert (changed.before, changed.after) == ({"rpm": None}, {"rpm": 10})
     assert created.after is not None and created.after["hint"] == key.hint
@@ -122,9 +143,10 @@ def test_entries_come_in_pages_and_by_filter(mm: ModelManager):
 
 def test_a_file_holds_all_entries_and_no_formula(mm: ModelManager):
     with acting_as(ANNA):
-        mm.budgets.create("=1+1", "5")
+        for name in ("=1+1", "＝1+1"):
+            mm.budgets.create(name, "5")
 
     lines = b"".join(mm.audit.export(Wanted(), "csv")).decode().splitlines()
-    [entry] = [json.loads(line) for line in b"".join(mm.audit.export(Wanted(), "jsonl")).decode().splitlines()]
-    assert len(lines) == 2 and ",'=1+1," in lines[1]
+    _, entry = [json.loads(line) for line in b"".join(mm.audit.export(Wanted(), "jsonl")).decode().splitlines()]
+    assert len(lines) == 3 and ",'＝1+1," in lines[1] and ",'=1+1," in lines[2]
     assert entry["subject"] == "=1+1" and entry["after"]["limit_usd"] == "5"

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from core import AuthenticationError, Conflict, Forbidden, InvalidRequest, ModelManager, Origin
+from core import AuthenticationError, Conflict, Forbidden, InvalidRequest, ModelManager, Origin, clock
 from core.acting import acting_as
 from core.domain.people.actor import Actor
 from core.domain.people.entry import Wanted
+from core.keys.rules import problem_of
 from core.people.roles import RoleRules, groups_of, role_of
 from core.people.service import PeopleService
 from core.storage.columns import metadata
@@ -61,6 +62,7 @@ def test_a_key_does_no_more_than_its_owner_may_and_stops_with_them(mm: ModelMana
     assert (key.owner, mm.keys.find(secret).role, mm.keys.find(secret).owner_name) == (ed.id, "editor", "Ed")
     mm.people.change(ed.id, role="viewer")
     assert mm.keys.find(secret).role == "viewer"
+    assert "may ask no models any more" in problem_of(key.id, mm.keys.find(secret), clock.now())  # what it began stops
     mm.people.disable(ed.id)
     with pytest.raises(AuthenticationError, match="its owner Ed was disabled"):
         mm.keys.find(secret)
