@@ -143,7 +143,7 @@ class Attempts:
         if name not in tried.checked:
             self._breakers.check(*name, call, is_last=others and is_last)
             tried.checked.add(name)
-        if not is_last:  # one that is silent leaves the others half of the time
+        if not is_last and request.is_streamed:  # one that is silent leaves the others half of the time
             now = time.monotonic()
             times = replace(times, first_by=now + (times.first_by - now) / 2)
         await self._pace(call, name, times.first_by)

@@ -9,7 +9,7 @@ from core import AimmError
 from core.domain.vendors.deployment import MAX_PRIORITY, MAX_REST_S, MAX_WEIGHT, Deployment, DeploymentState
 from core.vendors import DEPLOYMENT_KINDS
 from dashboard import address, formatting, process
-from dashboard.components import clicks, inputs
+from dashboard.components import clicks, inputs, managed
 from dashboard.frames import models
 from dashboard.process import manager
 from dashboard.visitors import allowed
@@ -28,6 +28,7 @@ def show() -> None:
     row.space("stretch")
     if row.button("Add key", icon=":material/add:", key="deployment_add", **allowed.needs("admin")):
         address.put("deployment", NEW)
+    managed.note("vendors")
     states = manager().deployments.all()
     with st.container(border=True):
         if not states:
