@@ -71,10 +71,7 @@ def _is_unpaid(error: AimmError) -> bool:
 
 
 def is_unreadable(error: AimmError) -> bool:
-    """Tell whether a request holds encrypted reasoning that was made at another deployment.
-
-    Anthropic's signatures hold on all platforms: it is of OpenAI's organisations, Azure's resources, Google's projects.
-    """
+    """Tell whether a request holds encrypted reasoning that was made at another deployment, by the vendor's words."""
     said = error.upstream
     return said is not None and said.status == 400 and _UNREADABLE.search(f"{said.code} {said.message}") is not None
 
